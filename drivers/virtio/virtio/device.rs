@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The virtio device as the kernel's C structure has it, and what may be done with it.
+//!
+//! This file and `transport.rs` are the only ones of the crate that touch `struct virtio_device`.
+//! The context of a [`Device`] decides what can be called: a reference that is not bound may
+//! outlive the hardware, so all that reaches the device needs [`Bound`] at least.
+//!
+//! C header: [`include/linux/virtio.h`](srctree/include/linux/virtio.h)
+
+use core::{
+    marker::PhantomData,
+    mem::offset_of,
+    ptr::NonNull, //
+};
+
+use bindings_ext as bindings;
+use kernel::{
+    device::{
+        self,
+        Bound, //
+    },
+    prelude::*,
+    sync::aref::AlwaysRefCounted,
+    types::Opaque, //
+};
+
+use crate::{
+    features,
+    id::DeviceId,
+    status::{
+        Status,
+        StatusField, //
+    },
+    Features,
+};
+
+/// A virtio device.
+///
+/// # Invariants
+///
+/// The pointer is to a valid `struct virtio_device` that was initialized by
+/// [`crate::transport::Registration`]; its `config` table has every operation that this crate
+/// calls. While the context is [`Bound`] or more, the device is registered.
+#[repr(transparent)]
+pub struct Device<Ctx: device::DeviceContext = device::Normal>(
+    Opaque<bindings::virtio_device>,
+    PhantomData<Ctx>,
+);
+
+impl<Ctx: device::DeviceContext> Device<Ctx> {
+    /// Returns the C structure, for the crates of this stack that share it with C.
+    #[inline]
+    pub fn as_raw(&self) -> *mut bindings::virtio_device {
+        self.0.get()
+    }
+
+    /// Borrows a device from its C structure.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must be a registered virtio device, valid for `'a`, in a state that `Ctx` stands for.
+    #[inline]
+    pub unsafe fn from_raw<'a>(ptr: *mut bindings::virtio_device) -> &'a Self {
+        // SAFETY: `Device` is a transparent wrapper, and the caller vouches for the rest.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// Returns the id by which drivers are found (VIRTIO 1.4, 5 "Device Types").
+    pub fn id(&self) -> DeviceId {
+        // SAFETY: By the type invariant the structure is valid; the id never changes.
+        let id = unsafe { (*self.as_raw()).id };
+        DeviceId::new(id.device, id.vendor)
+    }
+
+    /// Returns the number in the device's name, `virtioN`.
+    pub fn index(&self) -> i32 {
+        // SAFETY: By the type invariant the structure is valid; the index never changes.
+        unsafe { (*self.as_raw()).index }
+    }
+
+    /// Returns the features that were agreed on, none before that.
+    #[inline]
+    pub fn features(&self) -> Features {
+        // SAFETY: By the type invariant the structure is valid; the words are written only in
+        // `probe` and `restore`, which the driver core serializes with every use.
+        let words = unsafe { (*self.as_raw()).__bindgen_anon_1.features_array };
+        Features::from_words(words)
+    }
+
+    /// Takes the device's lock for config changes and calls `f` with the C structure.
+    fn with_config_lock<R>(&self, f: impl FnOnce(&mut ConfigNotice) -> R) -> R {
+        let raw = self.as_raw();
+        // SAFETY: By the type invariant the lock is initialized.
+        let flags = unsafe { bindings::rust_ext_spin_lock_irqsave(&raw mut (*raw).config_lock) };
+        // SAFETY: The three flags are only touched with the lock held.
+        let mut notice = unsafe {
+            ConfigNotice {
+                core_enabled: (*raw).config_core_enabled,
+                driver_disabled: (*raw).config_driver_disabled,
+                pending: (*raw).config_change_pending,
+            }
+        };
+        let result = f(&mut notice);
+        // SAFETY: As above.
+        unsafe {
+            (*raw).config_core_enabled = notice.core_enabled;
+            (*raw).config_driver_disabled = notice.driver_disabled;
+            (*raw).config_change_pending = notice.pending;
+        }
+        // SAFETY: The lock was taken above, with these flags.
+        unsafe {
+            bindings::rust_ext_spin_unlock_irqrestore(&raw mut (*raw).config_lock, flags);
+        }
+        result
+    }
+
+    /// Passes a change of the device's configuration on to its driver, or keeps it until the
+    /// driver wants to hear of it (VIRTIO 1.4, 2.3 "Notifications").
+    ///
+    /// Called by transports, in any context.
+    pub fn config_changed(&self) {
+        self.with_config_lock(|notice| self.deliver(notice));
+    }
+
+    fn deliver(&self, notice: &mut ConfigNotice) {
+        if !notice.core_enabled || notice.driver_disabled {
+            notice.pending = true;
+            return;
+        }
+        notice.pending = false;
+        // SAFETY: The core is enabled only between a successful probe and the start of remove, so
+        // a driver is bound, and it is a virtio driver since it is on this bus.
+        unsafe {
+            let drv = (*self.as_raw()).dev.driver;
+            let drv = kernel::container_of!(drv, bindings::virtio_driver, driver);
+            if let Some(config_changed) = (*drv).config_changed {
+                config_changed(self.as_raw());
+            }
+        }
+    }
+
+    /// Sets whether changes are delivered at all; one that was kept is delivered now.
+    pub(crate) fn set_config_core_enabled(&self, enabled: bool) {
+        self.with_config_lock(|notice| {
+            notice.core_enabled = enabled;
+            if enabled && notice.pending {
+                self.deliver(notice);
+            }
+        });
+    }
+}
+
+/// The three flags that decide about a change of configuration.
+struct ConfigNotice {
+    core_enabled: bool,
+    driver_disabled: bool,
+    pending: bool,
+}
+
+impl Device<Bound> {
+    fn ops(&self) -> &bindings::virtio_config_ops {
+        // SAFETY: By the type invariant the table is valid for as long as the device is
+        // registered, which `Bound` stands for.
+        unsafe { &*(*self.as_raw()).config }
+    }
+
+    /// Resets the device and waits until it is (CORE-RESET-1).
+    ///
+    /// Once this has succeeded, the device raises no interrupt and touches no memory.
+    ///
+    /// # Errors
+    ///
+    /// `ETIMEDOUT` if the device did not finish: its memory must not be given back.
+    pub fn reset(&self) -> Result {
+        if let Some(reset) = self.ops().reset {
+            // SAFETY: The device is registered, and the transport's operation is for it.
+            unsafe { reset(self.as_raw()) };
+        }
+        let status = self.status();
+        // A device that is not there any more does not touch memory either.
+        if status == Status::RESET || status.is_gone() {
+            Ok(())
+        } else {
+            Err(ETIMEDOUT)
+        }
+    }
+
+    /// Returns the device to which the DMA API maps memory, or nothing if the virtio device uses
+    /// physical addresses (VIRTIO 1.4, 6.1: `VIRTIO_F_ACCESS_PLATFORM`).
+    pub fn dma_device(&self) -> Option<&device::Device<Bound>> {
+        if !self.features().contains(features::ACCESS_PLATFORM) {
+            return None;
+        }
+        // SAFETY: The device has a parent, to which its transport stays bound for as long as this
+        // device is registered.
+        unsafe {
+            let parent = (*self.as_raw()).dev.parent;
+            (!parent.is_null()).then(|| device::Device::from_raw(parent))
+        }
+    }
+
+    /// Lets the driver hold reports of config changes back; see
+    /// [`enable_config_changes`](Self::enable_config_changes).
+    pub fn disable_config_changes(&self) {
+        self.with_config_lock(|notice| notice.driver_disabled = true);
+    }
+
+    /// Ends [`disable_config_changes`](Self::disable_config_changes) and delivers what was kept.
+    pub fn enable_config_changes(&self) {
+        self.with_config_lock(|notice| {
+            notice.driver_disabled = false;
+            if notice.pending {
+                self.deliver(notice);
+            }
+        });
+    }
+
+    /// Sets `DRIVER_OK`: from here on the device may be notified, and may use its queues.
+    ///
+    /// Called by `virtio_ring` when the queues are made ready; drivers call that.
+    pub fn set_driver_ok(&self) {
+        self.add_status(Status::DRIVER_OK);
+    }
+
+    /// Waits until no callback of a queue or of the configuration runs any more.
+    pub fn synchronize_callbacks(&self) {
+        match self.ops().synchronize_cbs {
+            // SAFETY: The device is registered, and the transport's operation is for it.
+            Some(synchronize) => unsafe { synchronize(self.as_raw()) },
+            // SAFETY: Called in a context that may sleep, as `synchronize_cbs` is.
+            None => unsafe { bindings::synchronize_rcu() },
+        }
+    }
+
+    /// Reads the features that the device offers.
+    pub(crate) fn offered_features(&self) -> Features {
+        let ops = self.ops();
+        let mut words = [0; bindings::VIRTIO_FEATURES_U64S as usize];
+        if let Some(get) = ops.get_extended_features {
+            // SAFETY: The device is registered, and there is room for all words.
+            unsafe { get(self.as_raw(), words.as_mut_ptr()) };
+        } else if let (Some(get), Some(low)) = (ops.get_features, words.first_mut()) {
+            // SAFETY: The device is registered.
+            *low = unsafe { get(self.as_raw()) };
+        }
+        Features::from_words(words)
+    }
+
+    /// Records `features` and lets the transport write them to the device; what the transport or
+    /// the ring does not know is dropped from them.
+    pub(crate) fn finalize_features(&self, features: Features) -> Result {
+        // SAFETY: Only called while a driver is being bound, when nothing else uses the words.
+        unsafe { (*self.as_raw()).__bindgen_anon_1.features_array = features.words() };
+        let finalize = self.ops().finalize_features.ok_or(EOPNOTSUPP)?;
+        // SAFETY: The device is registered.
+        kernel::error::to_result(unsafe { finalize(self.as_raw()) })
+    }
+}
+
+impl StatusField for Device<Bound> {
+    fn status(&self) -> Status {
+        match self.ops().get_status {
+            // SAFETY: The device is registered.
+            Some(get) => Status::from_bits(unsafe { get(self.as_raw()) }),
+            None => Status::GONE,
+        }
+    }
+
+    fn set_status(&self, status: Status) {
+        if let Some(set) = self.ops().set_status {
+            // SAFETY: The device is registered.
+            unsafe { set(self.as_raw(), status.bits()) };
+        }
+    }
+}
+
+// SAFETY: `Device` is a transparent wrapper of `struct virtio_device`, and the offset is that of
+// the `struct device` inside it.
+unsafe impl<Ctx: device::DeviceContext> device::AsBusDevice<Ctx> for Device<Ctx> {
+    const OFFSET: usize = offset_of!(bindings::virtio_device, dev);
+}
+
+// SAFETY: `Device` is a transparent wrapper of a type that does not depend on its context.
+kernel::impl_device_context_deref!(unsafe { Device });
+kernel::impl_device_context_into_aref!(Device);
+
+// SAFETY: Virtio devices are reference-counted by their `struct device`.
+unsafe impl AlwaysRefCounted for Device {
+    fn inc_ref(&self) {
+        // SAFETY: The reference shows that the count is not zero.
+        unsafe { bindings::get_device(&raw mut (*self.as_raw()).dev) };
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: The caller gives up one reference, so the count is not zero.
+        unsafe { bindings::put_device(&raw mut (*obj.as_ref().as_raw()).dev) };
+    }
+}
+
+impl<Ctx: device::DeviceContext> AsRef<device::Device<Ctx>> for Device<Ctx> {
+    fn as_ref(&self) -> &device::Device<Ctx> {
+        // SAFETY: The embedded `struct device` is valid as long as the virtio device is.
+        unsafe { device::Device::from_raw(&raw mut (*self.as_raw()).dev) }
+    }
+}
+
+// SAFETY: The last reference may be dropped on any thread.
+unsafe impl Send for Device {}
+
+// SAFETY: All that can be called on a shared device is serialized by the kernel or by its lock.
+unsafe impl Sync for Device {}
+
+// SAFETY: As for `Device`; the context is only a marker.
+unsafe impl Sync for Device<Bound> {}
+
+impl kernel::fmt::Display for Features {
+    fn fmt(&self, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
+        core::fmt::Display::fmt(self, f)
+    }
+}

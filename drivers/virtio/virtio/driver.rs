@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Virtio drivers: the trait that a driver implements and its registration with the bus.
+//!
+//! The recipe is that of [`kernel::driver`]: [`Driver`] is the trait, [`Adapter`] puts it behind
+//! `struct virtio_driver`, [`module_virtio_driver!`](crate::module_virtio_driver) makes a module
+//! of it.
+//!
+//! C header: [`include/linux/virtio.h`](srctree/include/linux/virtio.h)
+
+use core::{
+    marker::PhantomData,
+    mem::offset_of, //
+};
+
+use bindings_ext as bindings;
+use kernel::{
+    device::{
+        self,
+        Bound, //
+    },
+    device_id::RawDeviceId,
+    driver,
+    error::{
+        from_result,
+        to_result, //
+    },
+    prelude::*,
+    types::{
+        ForeignOwnable,
+        Opaque, //
+    },
+};
+
+use crate::{
+    bus,
+    id,
+    Device,
+    Features, //
+};
+
+/// The features of one device type that a driver can use.
+///
+/// A driver implements this for an enum of its own, so that asking for a feature that it has not
+/// declared does not compile.
+pub trait Feature: Copy + 'static {
+    /// Every feature that the driver can use.
+    const ALL: &'static [Self];
+
+    /// The number of the feature's bit (VIRTIO 1.4, 2.2 "Feature Bits").
+    fn bit(self) -> u32;
+}
+
+/// The features that were agreed on with a device, as its driver sees them.
+pub struct Negotiated<F> {
+    features: Features,
+    driver: PhantomData<F>,
+}
+
+impl<F> Clone for Negotiated<F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F> Copy for Negotiated<F> {}
+
+impl<F: Feature> Negotiated<F> {
+    /// Reads what was agreed on with `dev`, whose driver knows the features `F`.
+    pub(crate) fn of(dev: &Device<Bound>) -> Self {
+        Self {
+            features: dev.features(),
+            driver: PhantomData,
+        }
+    }
+
+    /// Returns whether both sides have agreed to use the feature.
+    pub fn has(&self, feature: F) -> bool {
+        self.features.contains(feature.bit())
+    }
+}
+
+/// A driver for virtio devices.
+pub trait Driver: 'static {
+    /// The features of the device type that the driver can use.
+    type Feature: Feature;
+
+    /// The data of a bound device.
+    type Data<'bound>: Send + Sync + 'bound;
+
+    /// The devices that the driver serves.
+    const ID_TABLE: IdTable;
+
+    /// Makes the data of a device, and with it the driver's use of the device.
+    ///
+    /// The features have been agreed on and `FEATURES_OK` is set: this sets up the queues and
+    /// makes them ready (see `virtio_ring`), which sets `DRIVER_OK`. Called with the device's lock
+    /// held, may sleep. On an error the device is marked as failed.
+    fn probe<'bound>(
+        dev: &'bound Device<device::Core<'_>>,
+        features: Negotiated<Self::Feature>,
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound;
+
+    /// Hears that the device's configuration has changed. Called with interrupts off.
+    fn config_changed<'bound>(dev: &'bound Device<Bound>, data: Pin<&Self::Data<'bound>>) {
+        let _ = (dev, data);
+    }
+
+    /// Ends the use of the device, before the data is dropped; the device is reset in between.
+    ///
+    /// May sleep. What needs a working device, such as letting requests finish, belongs here.
+    fn unbind<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>) {
+        let _ = (dev, data);
+    }
+}
+
+/// One entry of a driver's table of devices.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub struct DeviceId(bindings::virtio_device_id);
+
+impl DeviceId {
+    /// Any vendor's devices of the type `device` (VIRTIO 1.4, 5 "Device Types").
+    pub const fn new(device: u32) -> Self {
+        Self(bindings::virtio_device_id {
+            device,
+            vendor: id::ANY,
+        })
+    }
+
+    /// The devices of the type `device` of one vendor.
+    pub const fn with_vendor(device: u32, vendor: u32) -> Self {
+        Self(bindings::virtio_device_id { device, vendor })
+    }
+}
+
+// SAFETY: `DeviceId` is a transparent wrapper of the C structure.
+unsafe impl RawDeviceId for DeviceId {
+    type RawType = bindings::virtio_device_id;
+}
+
+/// A driver's table of devices; made by [`virtio_device_table!`](crate::virtio_device_table).
+pub type IdTable = &'static dyn kernel::device_id::IdTable<DeviceId, ()>;
+
+/// Declares a driver's table of devices, with the aliases by which the module is found.
+#[macro_export]
+macro_rules! virtio_device_table {
+    ($name:ident, [$($id:expr),* $(,)?]) => {
+        ::kernel::module_device_table!(
+            "virtio",
+            $crate::driver::DeviceId,
+            $name,
+            @none,
+            [$($id),*]
+        );
+    };
+}
+
+/// Declares a module that is one virtio driver.
+#[macro_export]
+macro_rules! module_virtio_driver {
+    ($($f:tt)*) => {
+        ::kernel::module_driver!(<T>, $crate::driver::Adapter<T>, { $($f)* });
+    };
+}
+
+/// Puts a [`Driver`] behind the C structure.
+pub struct Adapter<T: Driver>(PhantomData<T>);
+
+// SAFETY:
+// - `struct virtio_driver` is a C structure.
+// - The driver's data is kept by this file, not by the driver core, so there is none of its.
+// - The offset is that of the `struct device_driver` inside.
+unsafe impl<T: Driver> driver::DriverLayout for Adapter<T> {
+    type DriverType = bindings::virtio_driver;
+    type DriverData<'bound> = ();
+    const DEVICE_DRIVER_OFFSET: usize = offset_of!(bindings::virtio_driver, driver);
+}
+
+/// The bits of a driver's features, in the form that the C structure points to.
+struct FeatureTable<F>(PhantomData<F>);
+
+impl<F: Feature> FeatureTable<F> {
+    /// More than there are bits.
+    const CAPACITY: usize = 128;
+}
+
+// SAFETY: `unregister` undoes a `register` that has succeeded.
+unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
+    unsafe fn register(
+        driver: &Opaque<Self::DriverType>,
+        name: &'static CStr,
+        module: &'static ThisModule,
+    ) -> Result {
+        let mut table = KVec::with_capacity(T::Feature::ALL.len(), GFP_KERNEL)?;
+        for feature in T::Feature::ALL {
+            if table.len() < FeatureTable::<T::Feature>::CAPACITY {
+                table.push(feature.bit(), GFP_KERNEL)?;
+            }
+        }
+        let (features, len, _) = table.into_raw_parts();
+
+        let drv = driver.get();
+        // SAFETY: The structure is ours until it is registered. The table of features stays
+        // allocated until `unregister`.
+        let result = unsafe {
+            (*drv).driver.name = name.as_char_ptr();
+            (*drv).driver.owner = module.as_ptr();
+            (*drv).driver.bus = bus::bus_type();
+            (*drv).id_table = T::ID_TABLE.as_ptr();
+            (*drv).feature_table = features;
+            // CAST: Bounded by `CAPACITY`.
+            (*drv).feature_table_size = len as c_uint;
+            (*drv).probe = Some(Self::probe);
+            (*drv).remove = Some(Self::remove);
+            (*drv).config_changed = Some(Self::config_changed);
+            to_result(bindings::driver_register(&raw mut (*drv).driver))
+        };
+        if result.is_err() {
+            // SAFETY: Nothing uses the table.
+            unsafe { Self::free_features(drv) };
+        }
+        result
+    }
+
+    unsafe fn unregister(driver: &Opaque<Self::DriverType>) {
+        let drv = driver.get();
+        // SAFETY: The driver was registered; after this nothing uses the table.
+        unsafe {
+            bindings::driver_unregister(&raw mut (*drv).driver);
+            Self::free_features(drv);
+        }
+    }
+}
+
+impl<T: Driver> Adapter<T> {
+    /// # Safety
+    ///
+    /// `drv` holds the table that `register` put there, and nothing uses it.
+    unsafe fn free_features(drv: *mut bindings::virtio_driver) {
+        // SAFETY: The caller's promise; the capacity is not needed to free the memory.
+        unsafe {
+            let len = (*drv).feature_table_size as usize;
+            drop(KVec::from_raw_parts(
+                (*drv).feature_table.cast_mut(),
+                len,
+                len,
+            ));
+        }
+    }
+
+    /// Borrows the data that `probe` put into the device.
+    ///
+    /// # Safety
+    ///
+    /// The device is bound to this driver.
+    unsafe fn data<'a>(vdev: *mut bindings::virtio_device) -> Pin<&'a T::Data<'a>> {
+        // SAFETY: `priv` is what `probe` put there, and stays until `remove`.
+        unsafe { Pin::<KBox<T::Data<'a>>>::borrow((*vdev).priv_.cast()) }
+    }
+
+    unsafe extern "C" fn probe(vdev: *mut bindings::virtio_device) -> c_int {
+        // SAFETY: The bus calls this for a registered device that it is binding to this driver.
+        let dev = unsafe { Device::<device::CoreInternal<'_>>::from_raw(vdev) };
+        from_result(|| {
+            let data = KBox::pin_init(T::probe(dev, Negotiated::of(dev)), GFP_KERNEL)?;
+            // SAFETY: The device is bound to this driver, to which `priv` belongs; a config change
+            // is not reported before this returns.
+            unsafe { (*vdev).priv_ = data.into_foreign().cast() };
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn remove(vdev: *mut bindings::virtio_device) {
+        // SAFETY: The bus calls this for a registered device that is bound to this driver.
+        let dev = unsafe { Device::<device::CoreInternal<'_>>::from_raw(vdev) };
+        // SAFETY: As above.
+        T::unbind(dev, unsafe { Self::data(vdev) });
+        if dev.reset().is_err() {
+            dev_err!(dev, "device is still running, its memory is lost\n");
+        }
+        // SAFETY: `priv` is what `probe` put there; it is taken out once.
+        let data = unsafe {
+            let data = (*vdev).priv_;
+            (*vdev).priv_ = core::ptr::null_mut();
+            Pin::<KBox<T::Data<'_>>>::from_foreign(data.cast())
+        };
+        drop(data);
+    }
+
+    unsafe extern "C" fn config_changed(vdev: *mut bindings::virtio_device) {
+        // SAFETY: The bus calls this for a registered device that is bound to this driver.
+        let dev = unsafe { Device::<Bound>::from_raw(vdev) };
+        // SAFETY: As above; reports end before `remove` starts.
+        T::config_changed(dev, unsafe { Self::data(vdev) });
+    }
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Binding a driver to a device, and taking it off again.
+//!
+//! Implements the driver's part of VIRTIO 1.4, 3.1.1 "Driver Requirements: Device
+//! Initialization" and 3.3 "Device Cleanup". The driver core calls these under the device's lock.
+
+use bindings_ext as bindings;
+use kernel::{
+    device::Bound,
+    prelude::*, //
+};
+
+use crate::{
+    features::{
+        self,
+        Refusal, //
+    },
+    status::{
+        Acknowledged,
+        FeaturesOk,
+        Handshake,
+        StatusField, //
+    },
+    Device,
+    Features,
+    Status,
+};
+
+/// The virtio driver that a device is bound to.
+///
+/// # Invariants
+///
+/// The table is the one that the driver registered, and stays valid while the device is bound.
+#[derive(Clone, Copy)]
+pub(crate) struct BoundDriver<'a>(&'a bindings::virtio_driver);
+
+impl<'a> BoundDriver<'a> {
+    /// Returns the driver of a device, if it has one.
+    pub(crate) fn of(dev: &'a Device<Bound>) -> Option<Self> {
+        // SAFETY: The driver core keeps the driver of a bound device valid, and every driver on
+        // this bus is a `struct virtio_driver`.
+        unsafe {
+            let driver = (*dev.as_raw()).dev.driver;
+            if driver.is_null() {
+                return None;
+            }
+            let driver = kernel::container_of!(driver, bindings::virtio_driver, driver);
+            // INVARIANT: See above.
+            Some(Self(&*driver))
+        }
+    }
+
+    /// Returns the features that the driver can use.
+    fn features(self) -> Features {
+        let mut known = Features::EMPTY;
+        for i in 0..self.0.feature_table_size as usize {
+            // SAFETY: The driver's table has as many entries as it says.
+            let bit = unsafe { self.0.feature_table.add(i).read() };
+            known = known.with(bit);
+        }
+        known
+    }
+}
+
+/// Leads a device to `DRIVER_OK` with the driver that the driver core has found for it.
+pub(crate) fn probe(dev: &Device<Bound>) -> Result {
+    let driver = BoundDriver::of(dev).ok_or(ENODEV)?;
+
+    // A failed attempt before this one has left its mark; only a reset takes it off (D6).
+    if dev.status() != Status::ACKNOWLEDGE {
+        dev.reset()?;
+        dev.add_status(Status::ACKNOWLEDGE);
+    }
+
+    let result = negotiate(dev, driver).and_then(|step| bind(dev, driver, step));
+    if let Err(error) = result {
+        // The driver has dropped its queues, and dropping them has reset the device (H10).
+        dev.add_status(Status::ACKNOWLEDGE | Status::DRIVER | Status::FAILED);
+        return Err(error);
+    }
+
+    // SAFETY: The driver's own operation, called once after its probe.
+    unsafe {
+        if let Some(scan) = driver.0.scan {
+            scan(dev.as_raw());
+        }
+    }
+    dev.set_config_core_enabled(true);
+    Ok(())
+}
+
+/// Agrees with the device on the features, up to `FEATURES_OK`.
+fn negotiate<'a>(
+    dev: &'a Device<Bound>,
+    driver: BoundDriver<'_>,
+) -> Result<Handshake<'a, Device<Bound>, FeaturesOk>> {
+    let step = Handshake::<_, Acknowledged>::resume(dev).driver();
+
+    let offered = dev.offered_features();
+    let wanted = features::negotiate(offered, driver.features(), Features::TRANSPORT).map_err(
+        |refusal| match refusal {
+            Refusal::NotModern => {
+                dev_err!(dev, "device does not offer VIRTIO_F_VERSION_1\n");
+                EINVAL
+            }
+        },
+    )?;
+    dev.finalize_features(wanted)?;
+
+    if let Some(validate) = driver.0.validate {
+        let before = dev.features();
+        // SAFETY: The driver's own operation, called before its probe.
+        kernel::error::to_result(unsafe { validate(dev.as_raw()) })?;
+        let after = dev.features();
+        if after != before {
+            dev.finalize_features(after)?;
+        }
+    }
+
+    step.features_ok().map_err(|refused| {
+        dev_err!(
+            dev,
+            "virtio: device refuses features: {:x}\n",
+            refused.0.bits()
+        );
+        ENODEV
+    })
+}
+
+/// Calls the driver's probe, and sets `DRIVER_OK` if that did not.
+fn bind(
+    dev: &Device<Bound>,
+    driver: BoundDriver<'_>,
+    step: Handshake<'_, Device<Bound>, FeaturesOk>,
+) -> Result {
+    let probe = driver.0.probe.ok_or(EINVAL)?;
+    // SAFETY: The driver's own operation; the device is ready for it.
+    kernel::error::to_result(unsafe { probe(dev.as_raw()) })?;
+    step.driver_ok();
+    Ok(())
+}
+
+/// Takes the driver off the device and leaves it ready for another.
+pub(crate) fn remove(dev: &Device<Bound>) {
+    dev.set_config_core_enabled(false);
+    if let Some(remove) = BoundDriver::of(dev).and_then(|driver| driver.0.remove) {
+        // SAFETY: The driver's own operation, called once after a successful probe.
+        unsafe { remove(dev.as_raw()) };
+    }
+    let status = dev.status();
+    if status != Status::RESET && !status.is_gone() {
+        dev_warn!(dev, "driver left the device in use (status {:#x})\n", status.bits());
+    }
+    dev.add_status(Status::ACKNOWLEDGE);
+}
+
+/// Stops a device when the system goes down: no access to memory and no interrupt after this.
+pub(crate) fn shutdown(dev: &Device<Bound>) {
+    let Some(driver) = BoundDriver::of(dev) else {
+        return;
+    };
+    match driver.0.shutdown {
+        // SAFETY: The driver's own operation, called while it is bound.
+        Some(shutdown) => unsafe { shutdown(dev.as_raw()) },
+        None => {
+            dev.synchronize_callbacks();
+            if dev.reset().is_err() {
+                dev_warn!(dev, "device does not finish its reset\n");
+            }
+        }
+    }
+}

@@ -1,0 +1,530 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a transport gives to the bus: the operations on a device, and the device's registration.
+//!
+//! A transport (PCI, MMIO, the fake one of the tests) implements [`Transport`] for the type that
+//! holds its access to the hardware and registers one [`Registration`] for each device that it
+//! finds. [`Ops`] turns the trait into the C table `struct virtio_config_ops`, through which C
+//! drivers and this crate both call.
+//!
+//! C header: [`include/linux/virtio_config.h`](srctree/include/linux/virtio_config.h)
+
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+
+use bindings_ext as bindings;
+use kernel::{
+    cpumask::Cpumask,
+    device::{
+        self,
+        Bound, //
+    },
+    error::{
+        from_result,
+        to_result, //
+    },
+    prelude::*,
+};
+
+use crate::{
+    bus,
+    id::DeviceId,
+    status::{
+        Handshake,
+        StatusField, //
+    },
+    Device,
+    Features,
+    Status,
+};
+
+/// One queue that a driver asks for, as the C table passes it.
+#[repr(transparent)]
+pub struct QueueRequest(bindings::virtqueue_info);
+
+impl QueueRequest {
+    /// Returns the queue's name, or nothing for a queue that the driver does not want.
+    pub fn name(&self) -> Option<&CStr> {
+        let name = self.0.name;
+        // SAFETY: The driver's names are C strings that outlive the call.
+        (!name.is_null()).then(|| unsafe { CStr::from_char_ptr(name) })
+    }
+
+    /// Returns the function to call when the device has used buffers; none for a polled queue.
+    pub fn callback(&self) -> bindings::vq_callback_t {
+        self.0.callback
+    }
+}
+
+/// How a driver wants the interrupts of its queues spread over the CPUs.
+#[repr(transparent)]
+pub struct IrqAffinity(bindings::irq_affinity);
+
+impl IrqAffinity {
+    /// Spreads all vectors of the queues.
+    pub fn spread() -> Self {
+        Self(pin_init::zeroed())
+    }
+
+    /// Returns the C structure, for `find_vqs`.
+    pub fn as_raw(&mut self) -> *mut bindings::irq_affinity {
+        &raw mut self.0
+    }
+
+    /// Returns the C structure with `pre_vectors` more vectors in front that are not spread.
+    pub fn with_pre_vectors(&self, pre_vectors: u32) -> bindings::irq_affinity {
+        let mut affinity = self.0;
+        affinity.pre_vectors = affinity.pre_vectors.saturating_add(pre_vectors);
+        affinity
+    }
+}
+
+/// Access to one virtio device over some kind of hardware.
+///
+/// All operations are called from a context that may sleep. The device's lock of the driver core
+/// serializes `accept_features`, `find_vqs` and `del_vqs`; the others may be called at any time
+/// between registration and its end.
+#[vtable]
+pub trait Transport: Send + Sync + Sized {
+    /// The length of the device configuration space in bytes, 0 if there is none.
+    fn config_len(&self) -> usize;
+
+    /// Reads the configuration space at `offset` in the width that the field has: 1, 2, 4 or 8
+    /// bytes, or any other length byte by byte. The caller has checked the range.
+    fn read_config(&self, offset: usize, buf: &mut [u8]);
+
+    /// Writes the configuration space; as [`read_config`](Self::read_config).
+    fn write_config(&self, offset: usize, buf: &[u8]);
+
+    /// The generation of the configuration space (VIRTIO 1.4, 2.5.1).
+    fn generation(&self) -> u32;
+
+    /// Reads the device status field.
+    fn status(&self) -> Status;
+
+    /// Writes the device status field; never with [`Status::RESET`].
+    fn set_status(&self, status: Status);
+
+    /// Resets the device and waits until it says so, within a bound, and until no handler runs.
+    ///
+    /// # Errors
+    ///
+    /// `ETIMEDOUT` if the device did not finish.
+    fn reset(&self) -> Result;
+
+    /// The features that the device offers.
+    fn features(&self) -> Features;
+
+    /// Writes the features to the device, less those that the transport or the ring does not
+    /// know, and returns what was written.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the device cannot be driven with these.
+    fn accept_features(&self, dev: &Device<Bound>, features: Features) -> Result<Features>;
+
+    /// Creates the queues that have a name, with their interrupts, and writes each to the entry of
+    /// `vqs` that has its number; the others are left alone.
+    ///
+    /// # Errors
+    ///
+    /// On any error no queue is left behind.
+    fn find_vqs(
+        &self,
+        dev: &Device<Bound>,
+        queues: &[QueueRequest],
+        vqs: &mut [*mut bindings::virtqueue],
+        affinity: Option<&IrqAffinity>,
+    ) -> Result;
+
+    /// Frees the interrupts and the queues. The device has been reset.
+    fn del_vqs(&self, dev: &Device<Bound>);
+
+    /// Waits until no handler of an interrupt runs.
+    fn synchronize_callbacks(&self);
+
+    /// The transport's own name for the device, such as its PCI address.
+    fn bus_name(&self) -> &CStr;
+
+    /// The CPUs that the interrupt of queue `index` goes to.
+    fn vq_affinity(&self, index: u32) -> Option<&Cpumask>;
+}
+
+/// What the bus keeps for a device of a Rust transport.
+///
+/// # Invariants
+///
+/// From registration until the [`Registration`] is dropped, `transport` points to its data.
+#[repr(C)]
+#[derive(Zeroable)]
+struct Instance {
+    vdev: bindings::virtio_device,
+    config_len: usize,
+    transport: *const c_void,
+}
+
+/// Marks devices that are an [`Instance`]; devices of C transports have another type or none.
+#[repr(transparent)]
+struct DeviceType(UnsafeCell<bindings::device_type>);
+
+// SAFETY: The structure is never written.
+unsafe impl Sync for DeviceType {}
+
+static INSTANCE_TYPE: DeviceType = DeviceType(UnsafeCell::new(pin_init::zeroed()));
+
+/// Returns the length of a device's configuration space, if its transport tells it.
+pub(crate) fn config_len(dev: &Device<Bound>) -> Option<usize> {
+    let raw = dev.as_raw();
+    // SAFETY: The device is valid, and its type says whether it is in an `Instance`.
+    unsafe {
+        if !core::ptr::eq((*raw).dev.type_, INSTANCE_TYPE.0.get()) {
+            return None;
+        }
+        Some((*raw.cast::<Instance>()).config_len)
+    }
+}
+
+/// A device on the bus. Dropping it takes the driver off and the device away.
+///
+/// # Invariants
+///
+/// `instance` is registered; it is freed with its last reference. Its `transport` is ours.
+pub struct Registration<T: Transport> {
+    instance: NonNull<Instance>,
+    transport: Pin<KBox<T>>,
+}
+
+// SAFETY: Registering and unregistering can be done on any thread; the transport's data is `Send`
+// and `Sync` itself.
+unsafe impl<T: Transport> Send for Registration<T> {}
+// SAFETY: As above; a shared registration only gives out shared references.
+unsafe impl<T: Transport> Sync for Registration<T> {}
+
+impl<T: Transport> Registration<T> {
+    /// Registers a device with the given id below `parent`.
+    ///
+    /// The device is reset and acknowledged, then drivers are looked for, so that a driver may
+    /// have been bound when this returns.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `ETIMEDOUT` if the device does not finish its reset, and whatever adding the
+    /// device says.
+    pub fn new(
+        parent: &device::Device<Bound>,
+        id: DeviceId,
+        transport: impl PinInit<T, Error>,
+    ) -> Result<Self> {
+        let transport = KBox::pin_init(transport, GFP_KERNEL)?;
+        let mut instance: KBox<Instance> = KBox::zeroed(GFP_KERNEL)?;
+
+        instance.config_len = transport.config_len();
+        instance.transport = core::ptr::from_ref(&*transport).cast();
+        let vdev = &mut instance.vdev;
+        // `device_add` takes a reference to the parent.
+        vdev.dev.parent = core::ptr::from_ref(parent).cast_mut().cast();
+        vdev.dev.release = Some(release);
+        vdev.dev.type_ = INSTANCE_TYPE.0.get();
+        vdev.dev.bus = bus::bus_type();
+        vdev.id.device = id.device;
+        vdev.id.vendor = id.vendor;
+        vdev.config = Ops::<T>::TABLE;
+
+        let instance = KBox::into_raw(instance);
+        // SAFETY: The device is filled in, and `release` frees it from now on.
+        unsafe { add(&raw mut (*instance).vdev) }.inspect_err(|_| {
+            // SAFETY: `add` has initialized the device, so that the last reference frees it.
+            unsafe { bindings::put_device(&raw mut (*instance).vdev.dev) };
+        })?;
+        // INVARIANT: The device has been registered.
+        Ok(Self {
+            // SAFETY: The pointer comes from a box.
+            instance: unsafe { NonNull::new_unchecked(instance) },
+            transport,
+        })
+    }
+
+    /// Returns the device.
+    pub fn device(&self) -> &Device {
+        // SAFETY: By the type invariant the device is registered.
+        unsafe { Device::from_raw(self.instance.as_ptr().cast()) }
+    }
+
+    /// Returns the transport's own data.
+    pub fn transport(&self) -> Pin<&T> {
+        self.transport.as_ref()
+    }
+}
+
+impl<T: Transport> Drop for Registration<T> {
+    fn drop(&mut self) {
+        let vdev = self.instance.as_ptr().cast::<bindings::virtio_device>();
+        // SAFETY: By the type invariant the device is registered. Once it is not, nothing calls
+        // the transport, which is dropped after this.
+        unsafe {
+            let index = (*vdev).index;
+            bindings::device_unregister(&raw mut (*vdev).dev);
+            INDICES.free(index);
+        }
+    }
+}
+
+/// Frees a device to which this was the last reference.
+unsafe extern "C" fn release(dev: *mut bindings::device) {
+    // SAFETY: Devices with this function are in an `Instance` that came from a box.
+    unsafe {
+        let vdev = kernel::container_of!(dev, bindings::virtio_device, dev);
+        drop(KBox::from_raw(vdev.cast::<Instance>()));
+    }
+}
+
+/// The numbers in the names of the devices.
+struct Indices(UnsafeCell<bindings::ida>);
+
+// SAFETY: The C structure has a lock of its own.
+unsafe impl Sync for Indices {}
+
+static INDICES: Indices = Indices(UnsafeCell::new(bindings::ida {
+    xa: bindings::xarray {
+        xa_flags: bindings::RUST_EXT_IDA_FLAGS,
+        ..pin_init::zeroed()
+    },
+}));
+
+impl Indices {
+    fn alloc(&self) -> Result<c_int> {
+        // SAFETY: The structure is initialized, and lives as long as the module.
+        let index = unsafe {
+            bindings::ida_alloc_range(self.0.get(), 0, c_uint::MAX >> 1, bindings::GFP_KERNEL)
+        };
+        to_result(index)?;
+        Ok(index)
+    }
+
+    fn free(&self, index: c_int) {
+        // CAST: An index is never negative.
+        // SAFETY: The index was given out by `alloc` and is freed once.
+        unsafe { bindings::ida_free(self.0.get(), index as c_uint) };
+    }
+}
+
+/// Initializes and adds a device. On an error the caller puts the device, and never frees it.
+///
+/// # Safety
+///
+/// `vdev` is filled in but for what this sets, and stays where it is; `release` frees it.
+unsafe fn add(vdev: *mut bindings::virtio_device) -> Result {
+    // SAFETY: The caller's promise, for each of the C calls below.
+    unsafe {
+        bindings::device_initialize(&raw mut (*vdev).dev);
+        bindings::rust_ext_spin_lock_init(&raw mut (*vdev).config_lock);
+        bindings::rust_ext_spin_lock_init(&raw mut (*vdev).vqs_list_lock);
+        let head = &raw mut (*vdev).vqs;
+        (*head).next = head;
+        (*head).prev = head;
+    }
+    let index = INDICES.alloc()?;
+    // SAFETY: As above; the format takes one integer.
+    let result = unsafe {
+        (*vdev).index = index;
+        to_result(bindings::dev_set_name(
+            &raw mut (*vdev).dev,
+            c"virtio%u".as_char_ptr(),
+            index,
+        ))
+    }
+    .and_then(|()| {
+        // SAFETY: Everything but the driver core knows the device by now, which is all that a
+        // reset needs.
+        let dev: &Device<Bound> = unsafe { Device::from_raw(vdev) };
+        // Whoever used the device before has left it in some state.
+        dev.reset().inspect_err(|_| {
+            dev_err!(dev, "device does not finish its reset\n");
+        })?;
+        Handshake::start(dev).acknowledge();
+        // SAFETY: The device is ready to be found.
+        let result = to_result(unsafe { bindings::device_add(&raw mut (*vdev).dev) });
+        if result.is_err() {
+            dev.add_status(Status::FAILED);
+        }
+        result
+    });
+    if result.is_err() {
+        INDICES.free(index);
+    }
+    result
+}
+
+/// The C table of operations for a transport.
+struct Ops<T>(PhantomData<T>);
+
+impl<T: Transport> Ops<T> {
+    const TABLE: &'static bindings::virtio_config_ops = &bindings::virtio_config_ops {
+        get: Some(Self::get),
+        set: Some(Self::set),
+        generation: Some(Self::generation),
+        get_status: Some(Self::get_status),
+        set_status: Some(Self::set_status),
+        reset: Some(Self::reset),
+        find_vqs: Some(Self::find_vqs),
+        del_vqs: Some(Self::del_vqs),
+        synchronize_cbs: Some(Self::synchronize_cbs),
+        get_features: Some(Self::get_features),
+        get_extended_features: Some(Self::get_extended_features),
+        finalize_features: Some(Self::finalize_features),
+        bus_name: Some(Self::bus_name),
+        get_vq_affinity: Some(Self::get_vq_affinity),
+        ..pin_init::zeroed()
+    };
+
+    /// Borrows the transport of a device.
+    ///
+    /// # Safety
+    ///
+    /// `vdev` is in an `Instance` with a transport `T`, registered for as long as `'a` lasts.
+    unsafe fn transport<'a>(vdev: *mut bindings::virtio_device) -> &'a T {
+        // SAFETY: The caller's promise, and the invariant of `Instance`.
+        unsafe { &*(*vdev.cast::<Instance>()).transport.cast::<T>() }
+    }
+
+    unsafe extern "C" fn get(
+        vdev: *mut bindings::virtio_device,
+        offset: c_uint,
+        buf: *mut c_void,
+        len: c_uint,
+    ) {
+        // SAFETY: The table is only used for devices of this transport.
+        let transport = unsafe { Self::transport(vdev) };
+        // SAFETY: The caller gives room for `len` bytes.
+        let buf = unsafe { core::slice::from_raw_parts_mut(buf.cast::<u8>(), len as usize) };
+        buf.fill(0);
+        let offset = offset as usize;
+        // What lies beyond the end reads as zeroes (C callers cannot be told).
+        if offset.checked_add(buf.len()).is_some_and(|end| end <= transport.config_len()) {
+            transport.read_config(offset, buf);
+        }
+    }
+
+    unsafe extern "C" fn set(
+        vdev: *mut bindings::virtio_device,
+        offset: c_uint,
+        buf: *const c_void,
+        len: c_uint,
+    ) {
+        // SAFETY: The table is only used for devices of this transport.
+        let transport = unsafe { Self::transport(vdev) };
+        // SAFETY: The caller gives `len` bytes.
+        let buf = unsafe { core::slice::from_raw_parts(buf.cast::<u8>(), len as usize) };
+        let offset = offset as usize;
+        if offset.checked_add(buf.len()).is_some_and(|end| end <= transport.config_len()) {
+            transport.write_config(offset, buf);
+        }
+    }
+
+    unsafe extern "C" fn generation(vdev: *mut bindings::virtio_device) -> u32 {
+        // SAFETY: The table is only used for devices of this transport.
+        unsafe { Self::transport(vdev) }.generation()
+    }
+
+    unsafe extern "C" fn get_status(vdev: *mut bindings::virtio_device) -> u8 {
+        // SAFETY: The table is only used for devices of this transport.
+        unsafe { Self::transport(vdev) }.status().bits()
+    }
+
+    unsafe extern "C" fn set_status(vdev: *mut bindings::virtio_device, status: u8) {
+        let status = Status::from_bits(status);
+        if status != Status::RESET {
+            // SAFETY: The table is only used for devices of this transport.
+            unsafe { Self::transport(vdev) }.set_status(status);
+        }
+    }
+
+    unsafe extern "C" fn reset(vdev: *mut bindings::virtio_device) {
+        // SAFETY: The table is only used for devices of this transport.
+        if unsafe { Self::transport(vdev) }.reset().is_err() {
+            // SAFETY: As above.
+            let dev: &Device<Bound> = unsafe { Device::from_raw(vdev) };
+            dev_err!(dev, "device does not finish its reset\n");
+        }
+    }
+
+    unsafe extern "C" fn find_vqs(
+        vdev: *mut bindings::virtio_device,
+        nvqs: c_uint,
+        vqs: *mut *mut bindings::virtqueue,
+        infos: *mut bindings::virtqueue_info,
+        affinity: *mut bindings::irq_affinity,
+    ) -> c_int {
+        // SAFETY: The table is only used for devices of this transport, by their drivers.
+        let (transport, dev) = unsafe { (Self::transport(vdev), Device::from_raw(vdev)) };
+        // SAFETY: The caller gives `nvqs` entries in both tables; `QueueRequest` is transparent.
+        let (vqs, queues) = unsafe {
+            (
+                core::slice::from_raw_parts_mut(vqs, nvqs as usize),
+                core::slice::from_raw_parts(infos.cast::<QueueRequest>(), nvqs as usize),
+            )
+        };
+        // SAFETY: The caller gives a valid structure or none; `IrqAffinity` is transparent.
+        let affinity = unsafe { affinity.cast::<IrqAffinity>().as_ref() };
+        from_result(|| transport.find_vqs(dev, queues, vqs, affinity).map(|()| 0))
+    }
+
+    unsafe extern "C" fn del_vqs(vdev: *mut bindings::virtio_device) {
+        // SAFETY: The table is only used for devices of this transport.
+        let (transport, dev) = unsafe { (Self::transport(vdev), Device::from_raw(vdev)) };
+        transport.del_vqs(dev);
+    }
+
+    unsafe extern "C" fn synchronize_cbs(vdev: *mut bindings::virtio_device) {
+        // SAFETY: The table is only used for devices of this transport.
+        unsafe { Self::transport(vdev) }.synchronize_callbacks();
+    }
+
+    unsafe extern "C" fn get_features(vdev: *mut bindings::virtio_device) -> u64 {
+        // SAFETY: The table is only used for devices of this transport.
+        let [low, ..] = unsafe { Self::transport(vdev) }.features().words();
+        low
+    }
+
+    unsafe extern "C" fn get_extended_features(
+        vdev: *mut bindings::virtio_device,
+        words: *mut u64,
+    ) {
+        // SAFETY: The table is only used for devices of this transport; there is room for all
+        // words.
+        unsafe {
+            let features = Self::transport(vdev).features();
+            words.cast::<[u64; 2]>().write(features.words());
+        }
+    }
+
+    unsafe extern "C" fn finalize_features(vdev: *mut bindings::virtio_device) -> c_int {
+        // SAFETY: The table is only used for devices of this transport, while they are bound.
+        let (transport, dev) =
+            unsafe { (Self::transport(vdev), Device::<Bound>::from_raw(vdev)) };
+        from_result(|| {
+            let accepted = transport.accept_features(dev, dev.features())?;
+            // SAFETY: Nothing else uses the words while a driver is being bound.
+            unsafe { (*vdev).__bindgen_anon_1.features_array = accepted.words() };
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn bus_name(vdev: *mut bindings::virtio_device) -> *const c_char {
+        // SAFETY: The table is only used for devices of this transport.
+        unsafe { Self::transport(vdev) }.bus_name().as_char_ptr()
+    }
+
+    unsafe extern "C" fn get_vq_affinity(
+        vdev: *mut bindings::virtio_device,
+        index: c_int,
+    ) -> *const bindings::cpumask {
+        // SAFETY: The table is only used for devices of this transport.
+        let transport = unsafe { Self::transport(vdev) };
+        let mask = u32::try_from(index).ok().and_then(|index| transport.vq_affinity(index));
+        mask.map_or(core::ptr::null(), |mask| mask.as_raw().cast_const())
+    }
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Inline functions and macros of the kernel as real functions, for Rust: what
+ * rust/helpers/ of the kernel does for the kernel crate.
+ */
+#ifndef _RUST_EXT_HELPERS_H
+#define _RUST_EXT_HELPERS_H
+
+#include <linux/gfp_types.h>
+#include <linux/spinlock_types.h>
+#include <linux/types.h>
+
+void rust_ext_spin_lock_init(spinlock_t *lock);
+unsigned long rust_ext_spin_lock_irqsave(spinlock_t *lock);
+void rust_ext_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
+
+void *rust_ext_alloc_pages_exact(size_t size, gfp_t gfp);
+void rust_ext_free_pages_exact(void *virt, size_t size);
+phys_addr_t rust_ext_virt_to_phys(const void *virt);
+
+void rust_ext_virt_mb(void);
+void rust_ext_virt_rmb(void);
+void rust_ext_virt_wmb(void);
+
+#endif
