@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A virtqueue as its driver has it: buffers with tokens.
+//!
+//! Implements VIRTIO 1.4, 2.7.13 "Supplying Buffers to The Device" and 2.7.14 "Receiving Used
+//! Buffers From The Device" on top of the ring. Every buffer goes in with a token, a value of the
+//! driver's own type that stands for whatever the device works on. The queue owns the token until
+//! the device has used the buffer, or has been reset: that is what keeps the driver from touching
+//! the memory, and from completing a request twice.
+//!
+//! All methods take `&mut self`: a queue is used under the lock of its [`crate::Channel`].
+
+use core::ptr::NonNull;
+
+use kernel::{
+    device,
+    prelude::*, //
+};
+
+use crate::{
+    buffer::{
+        AddError,
+        Segment,
+        Used,
+        Violation, //
+    },
+    virtqueue::{
+        KernelRing,
+        Virtqueue, //
+    },
+};
+
+/// A buffer that was not added, with its token.
+pub struct Refused<T> {
+    /// Why.
+    pub reason: AddError,
+    /// What was given in.
+    pub token: T,
+}
+
+/// The driver's side of a virtqueue.
+///
+/// # Invariants
+///
+/// - `vq` is valid, and this is the only user of its ring, `ring`.
+/// - `tokens` has an entry for each descriptor; it holds a token exactly while a chain with that
+///   head is in flight.
+pub struct Queue<T> {
+    vq: NonNull<Virtqueue>,
+    ring: NonNull<KernelRing>,
+    tokens: KVec<Option<T>>,
+}
+
+// Nothing in a queue is pinned: tokens are moved in and out.
+impl<T> Unpin for Queue<T> {}
+
+// SAFETY: A queue can be used from any thread, one at a time, if its tokens can.
+unsafe impl<T: Send> Send for Queue<T> {}
+
+impl<T> Queue<T> {
+    /// Takes the driver's side of `vq`.
+    ///
+    /// # Safety
+    ///
+    /// `vq` outlives the queue.
+    pub(crate) unsafe fn new(vq: &Virtqueue) -> Result<Self> {
+        let size = usize::from(vq.size());
+        let mut tokens = KVec::with_capacity(size, GFP_KERNEL)?;
+        for _ in 0..size {
+            tokens.push(None, GFP_KERNEL)?;
+        }
+        let ring = NonNull::new(vq.claim()?).ok_or(EINVAL)?;
+        // INVARIANT: Claimed just now, and nothing is in flight.
+        Ok(Self {
+            vq: vq.into(),
+            ring,
+            tokens,
+        })
+    }
+
+    #[inline]
+    fn ring(&mut self) -> &mut KernelRing {
+        // SAFETY: By the type invariant.
+        unsafe { self.ring.as_mut() }
+    }
+
+    /// Returns the transport's view of the queue.
+    #[inline]
+    pub fn virtqueue(&self) -> &Virtqueue {
+        // SAFETY: By the type invariant.
+        unsafe { self.vq.as_ref() }
+    }
+
+    /// Returns how many descriptors are free.
+    pub fn num_free(&mut self) -> u16 {
+        self.ring().num_free()
+    }
+
+    /// Returns how many buffers the device has.
+    pub fn in_flight(&mut self) -> u16 {
+        self.ring().in_flight()
+    }
+
+    /// Adds a buffer of segments that the device reads and then segments that it writes, one
+    /// descriptor for each.
+    ///
+    /// The token must keep the memory alive. The device hears of it when the channel is told to
+    /// notify it.
+    ///
+    /// # Errors
+    ///
+    /// The buffer comes back if there is no room or it is not well-formed; the queue is as before.
+    #[inline]
+    pub fn add(
+        &mut self,
+        token: T,
+        readable: impl IntoIterator<Item = Segment>,
+        writable: impl IntoIterator<Item = Segment>,
+    ) -> Result<(), Refused<T>> {
+        let mut chain = self.ring().begin();
+        let result = readable
+            .into_iter()
+            .try_for_each(|segment| chain.push_readable(segment))
+            .and_then(|()| {
+                writable
+                    .into_iter()
+                    .try_for_each(|segment| chain.push_writable(segment))
+            })
+            .and_then(|()| chain.publish());
+        self.keep(token, result)
+    }
+
+    /// Adds a buffer that a table of indirect descriptors describes, in one descriptor of the ring.
+    ///
+    /// `writable_bytes` is what the table offers to the device for writing, as
+    /// [`crate::Table::finish`] tells. Only for queues that
+    /// [have indirect descriptors](Virtqueue::has_indirect) (SPLIT-INDIRECT-1).
+    ///
+    /// # Errors
+    ///
+    /// As [`add`](Self::add).
+    #[inline]
+    pub fn add_indirect(
+        &mut self,
+        token: T,
+        table: Segment,
+        writable_bytes: u32,
+    ) -> Result<(), Refused<T>> {
+        let result = self.ring().add_indirect(table, writable_bytes);
+        self.keep(token, result)
+    }
+
+    /// Keeps the token of a chain that was added.
+    #[inline]
+    fn keep(&mut self, token: T, result: Result<u16, AddError>) -> Result<(), Refused<T>> {
+        match result {
+            Ok(head) => {
+                // INVARIANT: The chain with this head is in flight now. The entry is there, and
+                // empty, as the head was free.
+                if let Some(entry) = self.tokens.get_mut(usize::from(head)) {
+                    *entry = Some(token);
+                }
+                Ok(())
+            }
+            Err(reason) => Err(Refused { reason, token }),
+        }
+    }
+
+    /// Takes back the next buffer that the device has used: its token, and how many bytes the
+    /// device says it has written, at most what it was offered.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if the device broke the rules of the ring. The queue is out of use then; what is in
+    /// flight stays with the device until it is reset.
+    #[inline]
+    pub fn pop(&mut self) -> Result<Option<(T, u32)>> {
+        match self.ring().pop_used() {
+            Ok(Some(Used { head, len })) => {
+                let token = self.tokens.get_mut(usize::from(head)).and_then(Option::take);
+                // By the type invariant there is a token.
+                token.map(|token| Some((token, len))).ok_or(EIO)
+            }
+            Ok(None) => Ok(None),
+            Err(violation) => {
+                self.report(violation);
+                Err(EIO)
+            }
+        }
+    }
+
+    /// Says what the device did wrong, the first time.
+    #[cold]
+    fn report(&self, violation: Violation) {
+        let vq = self.virtqueue();
+        if vq.is_broken() {
+            return;
+        }
+        vq.break_queue();
+        // SAFETY: A queue belongs to a device that is valid for longer.
+        let dev: &virtio::Device<device::Normal> =
+            unsafe { virtio::Device::from_raw((*vq.as_raw()).vdev) };
+        dev_err!(dev, "queue {}: {}\n", vq.index(), violation);
+    }
+
+    /// Returns whether the device has to be notified of what was added since the last call.
+    #[inline]
+    pub(crate) fn prepare_notify(&mut self) -> bool {
+        self.ring().prepare_notify()
+    }
+
+    /// Asks the device not to interrupt; a hint that it may not heed.
+    #[inline]
+    pub fn disable_callbacks(&mut self) {
+        self.ring().disable_callbacks();
+    }
+
+    /// Asks the device to interrupt when it uses the next buffer.
+    ///
+    /// Returns `false` if it has used some already, which may bring no interrupt any more.
+    #[inline]
+    pub fn enable_callbacks(&mut self) -> bool {
+        self.ring().enable_callbacks()
+    }
+
+    /// Asks the device to interrupt when it has used most of what is in flight; otherwise like
+    /// [`enable_callbacks`](Self::enable_callbacks).
+    pub fn enable_callbacks_delayed(&mut self) -> bool {
+        self.ring().enable_callbacks_delayed()
+    }
+
+    /// Takes back a buffer that the device has not used. Only after the device has been reset.
+    pub(crate) fn detach(&mut self) -> Option<T> {
+        while let Some(head) = self.ring().detach() {
+            let token = self.tokens.get_mut(usize::from(head)).and_then(Option::take);
+            if token.is_some() {
+                return token;
+            }
+        }
+        None
+    }
+}
+
+impl kernel::fmt::Display for Violation {
+    fn fmt(&self, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
+        core::fmt::Display::fmt(self, f)
+    }
+}

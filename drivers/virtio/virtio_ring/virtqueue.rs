@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A virtqueue as its transport has it.
+//!
+//! The transport creates it, tells the device where its memory is, calls
+//! [`interrupt`](Virtqueue::interrupt) when the device has used buffers, and frees it when the
+//! device has been reset and its interrupt is gone. What is in the ring is the driver's: see
+//! [`crate::Queue`], which takes the driver's side, once.
+//!
+//! C header: [`include/linux/virtio.h`](srctree/include/linux/virtio.h), of whose
+//! `struct virtqueue` this is an extension.
+
+use core::{
+    cell::UnsafeCell,
+    sync::atomic::{
+        AtomicBool,
+        AtomicPtr,
+        Ordering, //
+    },
+};
+
+use bindings_ext as bindings;
+use kernel::{
+    device::Bound,
+    prelude::*,
+    str::CString, //
+};
+use virtio::features;
+
+use crate::{
+    area::Area,
+    cpu_barriers::CpuBarriers,
+    layout::Layout,
+    split::{
+        DescState,
+        Ring, //
+    },
+};
+
+/// The doorbell of a queue: VIRTIO 1.4, 2.9 "Driver Notifications".
+pub trait Notify: Send + Sync {
+    /// Tells the device that queue `index` has new buffers. Called in any context, without locks.
+    ///
+    /// Returns `false` if the device cannot be told; the queue is broken then.
+    fn notify(&self, index: u16) -> bool;
+}
+
+/// What a transport knows of a queue that it creates.
+pub struct VirtqueueConfig<'a> {
+    /// The number of the queue.
+    pub index: u16,
+    /// The largest number of descriptors that the device allows.
+    pub max_size: u32,
+    /// The driver's name for the queue.
+    pub name: &'a CStr,
+    /// What to call when the device has used buffers.
+    pub callback: bindings::vq_callback_t,
+    /// Whether fewer descriptors than `max_size` will do, if memory is short.
+    pub may_shrink: bool,
+    /// The alignment of the used ring: 4, or that of a legacy transport.
+    pub align: usize,
+}
+
+/// The ring with the kernel's barriers and memory.
+pub(crate) type KernelRing = Ring<CpuBarriers, KVec<DescState>>;
+
+/// A queue of one device.
+///
+/// # Invariants
+///
+/// - `vq` is the first field, so that a pointer to it is a pointer to the whole.
+/// - `ring` lies in `memory`; only the holder of the driver's side touches it.
+#[repr(C)]
+pub struct Virtqueue {
+    vq: UnsafeCell<bindings::virtqueue>,
+    ring: UnsafeCell<KernelRing>,
+    is_claimed: AtomicBool,
+    is_ready: AtomicBool,
+    is_broken: AtomicBool,
+    context: AtomicPtr<c_void>,
+    notifier: KBox<dyn Notify>,
+    layout: Layout,
+    has_indirect: bool,
+    memory: Area,
+    _name: CString,
+}
+
+// SAFETY: The parts that are not thread-safe by themselves are guarded as the invariants say.
+unsafe impl Send for Virtqueue {}
+// SAFETY: As above.
+unsafe impl Sync for Virtqueue {}
+
+impl Virtqueue {
+    /// Creates a queue for `dev` and allocates its memory. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL` if the device's size is not a power of two from 1 to 32768.
+    /// - `ENOMEM`.
+    pub fn new(
+        dev: &virtio::Device<Bound>,
+        config: VirtqueueConfig<'_>,
+        notifier: KBox<dyn Notify>,
+    ) -> Result<Pin<KBox<Self>>> {
+        let features = dev.features();
+        let mut size = config.max_size;
+        let (layout, memory) = loop {
+            let layout = Layout::new(size, config.align).ok_or(EINVAL)?;
+            match Area::new(dev, layout.bytes()) {
+                Ok(memory) => break (layout, memory),
+                Err(_) if config.may_shrink && size > 1 => size /= 2,
+                Err(error) => return Err(error),
+            }
+        };
+        let barriers = if features.contains(features::ORDER_PLATFORM) {
+            CpuBarriers::Platform
+        } else {
+            CpuBarriers::Cpu
+        };
+        let state = KVec::from_elem(DescState::default(), layout.size().into(), GFP_KERNEL)?;
+        // SAFETY: The area is zeroed, has the layout's length and is kept beside the ring.
+        let ring = unsafe {
+            Ring::new(
+                memory.start(),
+                layout,
+                features.contains(features::EVENT_IDX),
+                barriers,
+                state,
+            )
+        }
+        .ok_or(EINVAL)?;
+
+        let name = CString::try_from_fmt(fmt!("{}", config.name))?;
+        let mut vq: bindings::virtqueue = pin_init::zeroed();
+        vq.callback = config.callback;
+        vq.name = name.as_char_ptr();
+        vq.vdev = dev.as_raw();
+        vq.index = config.index.into();
+        vq.num_free = layout.size().into();
+        vq.num_max = config.max_size;
+
+        // INVARIANT: The ring lies in `memory`, and nobody has claimed it.
+        Ok(KBox::pin(
+            Self {
+                vq: UnsafeCell::new(vq),
+                ring: UnsafeCell::new(ring),
+                is_claimed: AtomicBool::new(false),
+                is_ready: AtomicBool::new(false),
+                is_broken: AtomicBool::new(false),
+                context: AtomicPtr::new(core::ptr::null_mut()),
+                notifier,
+                layout,
+                has_indirect: features.contains(features::INDIRECT_DESC),
+                memory,
+                _name: name,
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// Returns the C view of the queue.
+    pub fn as_raw(&self) -> *mut bindings::virtqueue {
+        self.vq.get()
+    }
+
+    /// Borrows a queue from its C view.
+    ///
+    /// # Safety
+    ///
+    /// `vq` was given out by [`as_raw`](Self::as_raw), and the queue lives for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(vq: *mut bindings::virtqueue) -> &'a Self {
+        // SAFETY: By the type invariant it is the first field.
+        unsafe { &*vq.cast::<Self>() }
+    }
+
+    /// Returns the number of the queue.
+    pub fn index(&self) -> u16 {
+        // SAFETY: The field is never written after creation.
+        // CAST: It was made from an `u16`.
+        unsafe { (*self.vq.get()).index as u16 }
+    }
+
+    /// Returns the number of descriptors.
+    pub fn size(&self) -> u16 {
+        self.layout.size()
+    }
+
+    /// Returns whether indirect descriptors were agreed on.
+    pub fn has_indirect(&self) -> bool {
+        self.has_indirect
+    }
+
+    /// Returns whether the driver wants to be called when buffers have been used.
+    pub fn has_callback(&self) -> bool {
+        // SAFETY: The field is never written after creation.
+        unsafe { (*self.vq.get()).callback.is_some() }
+    }
+
+    /// Returns the device's address of the descriptor table.
+    pub fn desc_address(&self) -> u64 {
+        self.memory.address(self.layout.desc())
+    }
+
+    /// Returns the device's address of the available ring.
+    pub fn avail_address(&self) -> u64 {
+        self.memory.address(self.layout.avail())
+    }
+
+    /// Returns the device's address of the used ring.
+    pub fn used_address(&self) -> u64 {
+        self.memory.address(self.layout.used())
+    }
+
+    /// Handles an interrupt for the queue: calls the driver, which looks what has been used.
+    ///
+    /// Returns `false` if there is nobody to call: the queue is not ready yet, broken, or polled.
+    /// Interrupts with nothing behind them are harmless (SPLIT-USEDNOTIF-5).
+    pub fn interrupt(&self) -> bool {
+        if !self.is_ready.load(Ordering::Acquire) || self.is_broken() {
+            return false;
+        }
+        // SAFETY: The field is never written after creation.
+        match unsafe { (*self.vq.get()).callback } {
+            Some(callback) => {
+                // SAFETY: The driver's own callback, for its own queue, which is ready.
+                unsafe { callback(self.vq.get()) };
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Tells the device about new buffers, unless the queue is broken.
+    #[inline]
+    pub(crate) fn notify(&self) {
+        if !self.is_broken() && !self.notifier.notify(self.index()) {
+            self.break_queue();
+        }
+    }
+
+    /// Takes the queue out of use: from now on nothing is added, and no interrupt is handled.
+    pub fn break_queue(&self) {
+        self.is_broken.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the queue is out of use.
+    #[inline]
+    pub fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Relaxed)
+    }
+
+    /// Lets interrupts through, now that the driver is ready for them.
+    pub(crate) fn set_ready(&self) {
+        self.is_ready.store(true, Ordering::Release);
+    }
+
+    /// Returns what the driver has stored for its callback.
+    pub(crate) fn context(&self) -> *mut c_void {
+        self.context.load(Ordering::Acquire)
+    }
+
+    /// Stores something for the driver's callback.
+    pub(crate) fn set_context(&self, context: *mut c_void) {
+        self.context.store(context, Ordering::Release);
+    }
+
+    /// Takes the driver's side of the queue: a pointer to the ring, once.
+    pub(crate) fn claim(&self) -> Result<*mut KernelRing> {
+        if self.is_claimed.swap(true, Ordering::AcqRel) {
+            return Err(EBUSY);
+        }
+        Ok(self.ring.get())
+    }
+}
