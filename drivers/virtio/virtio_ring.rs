@@ -11,8 +11,8 @@
 //! - [`Virtqueue`] is a queue as its transport has it: memory, doorbell, interrupt.
 //! - [`Queue`] is the same queue as its driver has it: buffers go in with a token of the driver's
 //!   own type and come out with it. A token in the queue belongs to the device.
-//! - [`Channel`] keeps a queue behind its lock, together with what handles its interrupt, and
-//!   [`Queues`] owns the channels of a device from set-up to reset.
+//! - [`Channel`] keeps a queue behind its lock, together with what handles its interrupt.
+//! - [`Found`], [`Queues`] and [`ReadyQueues`] are the queues of a device, from set-up to reset.
 //!
 //! # Order of locks and of life
 //!
@@ -29,7 +29,7 @@ pub mod buffer;
 #[path = "virtio_ring/channel.rs"]
 mod channel;
 #[path = "virtio_ring/cpu_barriers.rs"]
-mod cpu_barriers;
+pub mod cpu_barriers;
 #[path = "virtio_ring/event.rs"]
 pub mod event;
 #[path = "virtio_ring/indirect.rs"]
@@ -40,6 +40,8 @@ pub mod layout;
 pub mod memory;
 #[path = "virtio_ring/queue.rs"]
 mod queue;
+#[path = "virtio_ring/queues.rs"]
+mod queues;
 #[path = "virtio_ring/split.rs"]
 pub mod split;
 #[path = "virtio_ring/state.rs"]
@@ -61,15 +63,21 @@ pub use self::{
         Channel,
         Handler,
         Live,
-        QueueSpec,
-        Queues,
         Submission, //
     },
     indirect::Table,
     layout::Layout,
     queue::{
+        Descriptors,
         Queue,
-        Refused, //
+        Refused,
+        RingChain, //
+    },
+    queues::{
+        Found,
+        QueueSpec,
+        Queues,
+        ReadyQueues, //
     },
     virtqueue::{
         Notify,

@@ -216,6 +216,13 @@ impl Device<Bound> {
         });
     }
 
+    /// Returns whether the device does not answer any more, or says that it needs a reset: what it
+    /// has in flight will not come back (CORE-STATUS-4).
+    pub fn is_gone(&self) -> bool {
+        let status = self.status();
+        status.is_gone() || status.contains(Status::NEEDS_RESET)
+    }
+
     /// Sets `DRIVER_OK`: from here on the device may be notified, and may use its queues.
     ///
     /// Called by `virtio_ring` when the queues are made ready; drivers call that.

@@ -1,33 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Queues with their locks and handlers, from set-up to reset.
+//! A queue with its lock and its handler.
 //!
-//! [`Queues::find`] creates the queues of a device while its driver is being bound,
-//! [`Queues::ready`] sets `DRIVER_OK` and lets interrupts through, and dropping [`ReadyQueues`]
-//! resets the device and takes the queues down. A [`Channel`] can be shared with code that
-//! outlives the device, such as a disk that is still open: it has nothing to give then.
+//! A [`Channel`] can be shared with code that outlives the device, such as a disk that is still
+//! open: it has nothing to give then. Who sets channels up and takes them down is
+//! [`crate::Queues`].
 
 use core::ops::Deref;
 
 use bindings_ext as bindings;
 use kernel::{
-    device::Bound,
-    error::to_result,
     new_spinlock_irq,
     prelude::*,
     revocable::{
         Revocable,
         RevocableGuard, //
     },
-    str::CString,
-    sync::{
-        Arc,
-        SpinLockIrq, //
-    },
-};
-use virtio::{
-    transport::IrqAffinity,
-    Device, //
+    sync::SpinLockIrq, //
 };
 
 use crate::{
@@ -53,18 +42,6 @@ pub trait Handler: Send + Sync + Sized + 'static {
     fn unused(&self, token: Self::Token) {
         drop(token);
     }
-}
-
-/// One queue that a driver asks for.
-pub struct QueueSpec<H: Handler> {
-    /// The name, which is part of the interrupt's name.
-    pub name: CString,
-    /// What handles the queue.
-    pub handler: H,
-    /// What the handler starts with under the lock.
-    pub state: H::State,
-    /// Whether the queue is only polled, and has no interrupt.
-    pub is_polled: bool,
 }
 
 /// What is to be done after the lock of a channel has been given back.
@@ -117,6 +94,19 @@ impl<H: Handler> Live<H> {
         }
         result
     }
+
+    /// Notifies the device of what was added and held back, if it wants to know.
+    pub fn notify(&self) {
+        self.with(|_, _| ((), Submission::Notify));
+    }
+
+    /// Lets interrupts through, now that the driver is ready for them.
+    pub(crate) fn set_ready(&self) {
+        self.with(|queue, _| {
+            queue.virtqueue().set_ready();
+            ((), Submission::Hold)
+        });
+    }
 }
 
 #[pinned_drop]
@@ -152,7 +142,11 @@ impl<H: Handler> Deref for Access<'_, H> {
 }
 
 impl<H: Handler> Channel<H> {
-    fn new(queue: Queue<H::Token>, state: H::State, handler: H) -> impl PinInit<Self, Error> {
+    pub(crate) fn new(
+        queue: Queue<H::Token>,
+        state: H::State,
+        handler: H,
+    ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             live <- Revocable::new(pin_init!(Live {
                 locked <- new_spinlock_irq!(Locked { queue, state }, "virtqueue"),
@@ -169,12 +163,16 @@ impl<H: Handler> Channel<H> {
 
     /// Gives up the queue with all that is in flight, when nobody is inside it any more. The
     /// device has been reset. Sleeps.
-    fn close(&self) {
+    pub(crate) fn close(&self) {
         self.live.revoke();
     }
 
     /// The C callback of the queue.
-    unsafe extern "C" fn callback(vq: *mut bindings::virtqueue) {
+    ///
+    /// # Safety
+    ///
+    /// `vq` is alive, of this crate, and its context is a channel with this handler.
+    pub(crate) unsafe extern "C" fn callback(vq: *mut bindings::virtqueue) {
         // SAFETY: The transport calls this with a queue that is alive, and that is of this crate.
         let context = unsafe { Virtqueue::from_raw(vq) }.context();
         // SAFETY: The context is the channel, which `Queues` keeps until interrupts are freed. It
@@ -183,128 +181,5 @@ impl<H: Handler> Channel<H> {
         if let Some(live) = channel.access() {
             live.handler.used(&live);
         }
-    }
-}
-
-/// The queues of a device, all with handlers of one type.
-///
-/// # Invariants
-///
-/// The queues behind the channels exist until this is dropped.
-pub struct Queues<'bound, H: Handler> {
-    dev: &'bound Device<Bound>,
-    channels: KVec<Arc<Channel<H>>>,
-}
-
-impl<'bound, H: Handler> Queues<'bound, H> {
-    /// Creates the queues that a driver asks for (step 7 of VIRTIO 1.4, 3.1.1).
-    ///
-    /// `affinity` asks for interrupts that are spread over the CPUs. May sleep.
-    ///
-    /// # Errors
-    ///
-    /// `ENOENT` if the device has fewer queues, `EINVAL` for none or for queues of an impossible
-    /// size, `ENOMEM`, and what the transport says.
-    pub fn find(
-        dev: &'bound Device<Bound>,
-        specs: KVec<QueueSpec<H>>,
-        mut affinity: Option<IrqAffinity>,
-    ) -> Result<Self> {
-        let count = specs.len();
-        let mut infos = KVec::with_capacity(count, GFP_KERNEL)?;
-        for spec in &specs {
-            let mut info: bindings::virtqueue_info = pin_init::zeroed();
-            info.name = spec.name.as_char_ptr();
-            info.callback = (!spec.is_polled)
-                .then_some(Channel::<H>::callback as unsafe extern "C" fn(*mut bindings::virtqueue));
-            infos.push(info, GFP_KERNEL)?;
-        }
-        let mut vqs: KVec<*mut bindings::virtqueue> =
-            KVec::from_elem(core::ptr::null_mut(), count, GFP_KERNEL)?;
-        let mut channels = KVec::with_capacity(count, GFP_KERNEL)?;
-
-        // SAFETY: The device is registered, so that its table is valid.
-        let find_vqs = unsafe { (*(*dev.as_raw()).config).find_vqs }.ok_or(EOPNOTSUPP)?;
-        // SAFETY: Both tables have `count` entries; the names outlive the call.
-        to_result(unsafe {
-            find_vqs(
-                dev.as_raw(),
-                c_uint::try_from(count)?,
-                vqs.as_mut_ptr(),
-                infos.as_mut_ptr(),
-                affinity.as_mut().map_or(core::ptr::null_mut(), IrqAffinity::as_raw),
-            )
-        })?;
-
-        // From here on, dropping `this` undoes all.
-        let mut this = Self {
-            dev,
-            channels: KVec::new(),
-        };
-        for (spec, vq) in specs.into_iter().zip(vqs.iter()) {
-            // SAFETY: The transport has created the queue, which lives until `del_vqs`.
-            let vq = unsafe { vq.as_ref() }.ok_or(ENOENT)?;
-            // SAFETY: As above; rings of C are never behind a Rust driver's device.
-            let vq = unsafe { Virtqueue::from_raw(core::ptr::from_ref(vq).cast_mut()) };
-            // SAFETY: The queue is given up before `del_vqs` is called.
-            let queue = unsafe { Queue::new(vq) }?;
-            let channel = Arc::pin_init(
-                Channel::new(queue, spec.state, spec.handler),
-                GFP_KERNEL,
-            )?;
-            vq.set_context(Arc::as_ptr(&channel).cast_mut().cast());
-            channels.push(channel, GFP_KERNEL)?;
-        }
-        this.channels = channels;
-        Ok(this)
-    }
-
-    /// Returns the channels, in the order in which they were asked for.
-    pub fn channels(&self) -> &[Arc<Channel<H>>] {
-        &self.channels
-    }
-
-    /// Makes the device live: interrupts are let through, and `DRIVER_OK` is set (CORE-INIT-11).
-    ///
-    /// What was added before is notified by the next use of the queue (CORE-INIT-14).
-    pub fn ready(self) -> ReadyQueues<'bound, H> {
-        for channel in &self.channels {
-            if let Some(live) = channel.access() {
-                live.with(|queue, _| {
-                    queue.virtqueue().set_ready();
-                    ((), Submission::Hold)
-                });
-            }
-        }
-        self.dev.set_driver_ok();
-        ReadyQueues(self)
-    }
-}
-
-impl<H: Handler> Drop for Queues<'_, H> {
-    fn drop(&mut self) {
-        if self.dev.reset().is_err() {
-            dev_err!(self.dev, "device still runs while its queues are freed\n");
-        }
-        self.dev.synchronize_callbacks();
-        for channel in &self.channels {
-            channel.close();
-        }
-        // SAFETY: The device is registered; nobody uses its queues.
-        unsafe {
-            if let Some(del_vqs) = (*(*self.dev.as_raw()).config).del_vqs {
-                del_vqs(self.dev.as_raw());
-            }
-        }
-    }
-}
-
-/// The queues of a live device.
-pub struct ReadyQueues<'bound, H: Handler>(Queues<'bound, H>);
-
-impl<H: Handler> ReadyQueues<'_, H> {
-    /// Returns the channels, in the order in which they were asked for.
-    pub fn channels(&self) -> &[Arc<Channel<H>>] {
-        self.0.channels()
     }
 }

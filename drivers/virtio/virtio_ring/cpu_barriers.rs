@@ -19,7 +19,7 @@ use crate::barrier::Barriers;
 
 /// The barriers for one device.
 #[derive(Clone, Copy)]
-pub(crate) enum CpuBarriers {
+pub enum CpuBarriers {
     /// The device runs on a CPU.
     Cpu,
     /// The device is hardware: `VIRTIO_F_ORDER_PLATFORM`.

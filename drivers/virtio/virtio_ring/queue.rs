@@ -24,6 +24,12 @@ use crate::{
         Used,
         Violation, //
     },
+    cpu_barriers::CpuBarriers,
+    indirect::Table,
+    split::{
+        Chain,
+        DescState, //
+    },
     virtqueue::{
         KernelRing,
         Virtqueue, //
@@ -37,6 +43,45 @@ pub struct Refused<T> {
     /// What was given in.
     pub token: T,
 }
+
+/// A buffer in the descriptors of the ring, while it is built.
+pub type RingChain<'a> = Chain<'a, CpuBarriers, KVec<DescState>>;
+
+/// Whatever takes the segments of a buffer, one descriptor for each.
+pub trait Descriptors {
+    /// Appends a segment that the device reads.
+    ///
+    /// # Errors
+    ///
+    /// [`AddError::Order`] behind a segment that the device writes; [`AddError::Full`],
+    /// [`AddError::TooLong`] or [`AddError::Empty`] if it cannot be described.
+    fn push_readable(&mut self, segment: Segment) -> Result<(), AddError>;
+
+    /// Appends a segment that the device writes.
+    ///
+    /// # Errors
+    ///
+    /// As [`push_readable`](Self::push_readable), but for the order.
+    fn push_writable(&mut self, segment: Segment) -> Result<(), AddError>;
+}
+
+macro_rules! impl_descriptors {
+    ($($ty:ty),*) => {$(
+        impl Descriptors for $ty {
+            #[inline]
+            fn push_readable(&mut self, segment: Segment) -> Result<(), AddError> {
+                <$ty>::push_readable(self, segment)
+            }
+
+            #[inline]
+            fn push_writable(&mut self, segment: Segment) -> Result<(), AddError> {
+                <$ty>::push_writable(self, segment)
+            }
+        }
+    )*};
+}
+
+impl_descriptors!(RingChain<'_>, Table<'_>);
 
 /// The driver's side of a virtqueue.
 ///
@@ -117,16 +162,33 @@ impl<T> Queue<T> {
         readable: impl IntoIterator<Item = Segment>,
         writable: impl IntoIterator<Item = Segment>,
     ) -> Result<(), Refused<T>> {
+        self.add_with(token, |_, chain| {
+            for segment in readable {
+                chain.push_readable(segment)?;
+            }
+            for segment in writable {
+                chain.push_writable(segment)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// As [`add`](Self::add), with the segments given by a function that is lent the token.
+    ///
+    /// # Errors
+    ///
+    /// As [`add`](Self::add), and those of `build`.
+    #[inline]
+    pub fn add_with(
+        &mut self,
+        token: T,
+        build: impl FnOnce(&T, &mut RingChain<'_>) -> Result<(), AddError>,
+    ) -> Result<(), Refused<T>> {
         let mut chain = self.ring().begin();
-        let result = readable
-            .into_iter()
-            .try_for_each(|segment| chain.push_readable(segment))
-            .and_then(|()| {
-                writable
-                    .into_iter()
-                    .try_for_each(|segment| chain.push_writable(segment))
-            })
-            .and_then(|()| chain.publish());
+        let result = match build(&token, &mut chain) {
+            Ok(()) => chain.publish(),
+            Err(reason) => Err(reason),
+        };
         self.keep(token, result)
     }
 
@@ -196,7 +258,7 @@ impl<T> Queue<T> {
         if vq.is_broken() {
             return;
         }
-        vq.break_queue();
+        vq.fail();
         // SAFETY: A queue belongs to a device that is valid for longer.
         let dev: &virtio::Device<device::Normal> =
             unsafe { virtio::Device::from_raw((*vq.as_raw()).vdev) };

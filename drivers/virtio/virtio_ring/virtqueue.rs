@@ -78,6 +78,7 @@ pub struct Virtqueue {
     is_ready: AtomicBool,
     is_broken: AtomicBool,
     context: AtomicPtr<c_void>,
+    failure: AtomicPtr<bindings::work_struct>,
     notifier: KBox<dyn Notify>,
     layout: Layout,
     has_indirect: bool,
@@ -148,6 +149,7 @@ impl Virtqueue {
                 is_ready: AtomicBool::new(false),
                 is_broken: AtomicBool::new(false),
                 context: AtomicPtr::new(core::ptr::null_mut()),
+                failure: AtomicPtr::new(core::ptr::null_mut()),
                 notifier,
                 layout,
                 has_indirect: features.contains(features::INDIRECT_DESC),
@@ -262,6 +264,23 @@ impl Virtqueue {
     /// Stores something for the driver's callback.
     pub(crate) fn set_context(&self, context: *mut c_void) {
         self.context.store(context, Ordering::Release);
+    }
+
+    /// Stores the work that is to be done when the device breaks the rules. It stays valid for as
+    /// long as the driver's side is in use.
+    pub(crate) fn set_failure(&self, work: *mut bindings::work_struct) {
+        self.failure.store(work, Ordering::Release);
+    }
+
+    /// Takes the queue out of use because the device broke the rules, and has the rest of the
+    /// device looked after.
+    pub(crate) fn fail(&self) {
+        self.break_queue();
+        let work = self.failure.load(Ordering::Acquire);
+        if !work.is_null() {
+            // SAFETY: Called by the driver's side, so the work is valid.
+            unsafe { bindings::rust_ext_schedule_work(work) };
+        }
     }
 
     /// Takes the driver's side of the queue: a pointer to the ring, once.

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Disks over virtio.
+//!
+//! Implements the driver's part of VIRTIO 1.4, 5.2 "Block Device". There is no `unsafe` in this
+//! driver: the ring is `virtio_ring`'s, the block layer is behind `blk_mq`.
+//!
+//! # The way of a request
+//!
+//! The block layer calls [`operations`], which finds the queue; [`queue`] makes descriptors of the
+//! request and puts them into the ring, and takes them out again in the interrupt. [`wire`] and
+//! [`limits`] are the pure parts: what the device sees, and what it may say.
+//!
+//! # Who owns what
+//!
+//! [`Disk`] is what lives while the driver is bound. A disk can stay open for longer; what it still
+//! needs then is in [`operations::Shared`], which finds its queues gone.
+
+#[path = "virtio_blk/attributes.rs"]
+mod attributes;
+#[path = "virtio_blk/config.rs"]
+mod config;
+#[path = "virtio_blk/display.rs"]
+mod display;
+#[path = "virtio_blk/limits.rs"]
+pub mod limits;
+#[path = "virtio_blk/name.rs"]
+pub mod name;
+#[path = "virtio_blk/operations.rs"]
+mod operations;
+#[path = "virtio_blk/queue.rs"]
+mod queue;
+#[path = "virtio_blk/size.rs"]
+pub mod size;
+#[path = "virtio_blk/slots.rs"]
+mod slots;
+#[path = "virtio_blk/wire.rs"]
+pub mod wire;
+
+use blk_mq::{
+    possible_queues,
+    DiskBuilder,
+    DmaConfig,
+    GenDisk,
+    Ida,
+    Major,
+    MajorRegistration,
+    QueueLimits,
+    TagSet,
+    TagSetConfig, //
+};
+use kernel::{
+    device::{
+        Bound,
+        Core, //
+    },
+    driver::Registration,
+    new_mutex,
+    prelude::*,
+    str::CString,
+    sync::{
+        aref::ARef,
+        Arc,
+        Mutex, //
+    },
+};
+use virtio::{
+    driver::{
+        Adapter,
+        DeviceId,
+        IdTable,
+        Negotiated, //
+    },
+    transport::IrqAffinity,
+    Device,
+};
+use virtio_ring::{
+    Found,
+    QueueSpec,
+    ReadyQueues,
+    Virtqueue, //
+};
+
+use crate::{
+    config::{
+        Config,
+        Feature, //
+    },
+    limits::{
+        Limits,
+        QueueConfig, //
+    },
+    name::Name,
+    operations::{
+        Disks,
+        Shared, //
+    },
+    queue::RequestQueue,
+    size::Size,
+};
+
+/// The number of the device type: VIRTIO 1.4, 5 "Device Types".
+const VIRTIO_ID_BLOCK: u32 = 2;
+
+/// Minor numbers for each disk and its partitions; more of these come from the extended range.
+const MINORS: u32 = 16;
+
+/// As many disks as there are minor numbers for.
+const MAX_INDEX: u32 = (1 << 20) / MINORS - 1;
+
+static MAJOR: Major = Major::new(c"virtblk");
+static INDICES: Ida = Ida::new();
+
+virtio::virtio_device_table!(ID_TABLE, [DeviceId::new(VIRTIO_ID_BLOCK)]);
+
+/// The driver.
+struct VirtioBlk;
+
+/// A disk that is bound to this driver.
+///
+/// Fields are dropped in this order: no request is left when the queues go.
+#[pin_data]
+struct Disk<'bound> {
+    /// Taken out when the driver is unbound.
+    #[pin]
+    disk: Mutex<Option<blk_mq::Disk<Disks>>>,
+    queues: ReadyQueues<'bound, RequestQueue>,
+}
+
+impl virtio::Driver for VirtioBlk {
+    type Feature = Feature;
+    type Data<'bound> = Disk<'bound>;
+
+    const ID_TABLE: IdTable = &ID_TABLE;
+
+    fn probe<'bound>(
+        dev: &'bound Device<Core<'_>>,
+        features: Negotiated<Feature>,
+    ) -> impl PinInit<Disk<'bound>, Error> + 'bound {
+        let dev: &'bound Device<Bound> = dev;
+        pin_init::pin_init_scope(move || {
+            let (queues, disk) = start(dev, features)?;
+            Ok(try_pin_init!(Disk {
+                disk <- new_mutex!(Some(disk)),
+                queues,
+            }))
+        })
+    }
+
+    fn unbind<'bound>(dev: &'bound Device<Core<'_>>, data: Pin<&Disk<'bound>>) {
+        let Some(disk) = data.disk.lock().take() else {
+            return;
+        };
+        if dev.is_gone() {
+            // Nothing in flight will ever come back.
+            disk.mark_dead();
+            data.queues.fail();
+        }
+        drop(disk);
+    }
+}
+
+/// Sets a device up and adds its disk.
+fn start<'bound>(
+    dev: &'bound Device<Bound>,
+    features: Negotiated<Feature>,
+) -> Result<(ReadyQueues<'bound, RequestQueue>, blk_mq::Disk<Disks>)> {
+    let config = Config::read(dev, features)?;
+    if config.num_queues == 0 {
+        dev_err!(dev, "device has no request queues\n");
+        return Err(EINVAL);
+    }
+    let index = INDICES.alloc(MAX_INDEX)?;
+    let number = index.get();
+
+    let found = find_queues(dev, &config)?;
+    let smallest = found.virtqueues().map(Virtqueue::size).min().ok_or(EINVAL)?;
+    let has_indirect = found.virtqueues().all(Virtqueue::has_indirect);
+    let limits = Limits::new(
+        &config.device,
+        &QueueConfig {
+            size: smallest,
+            has_indirect,
+        },
+        dev.dma_device().map_or(usize::MAX, blk_mq::dma_max_mapping_size),
+    )
+    .map_err(|refusal| {
+        dev_err!(dev, "{}\n", refusal);
+        EINVAL
+    })?;
+
+    // A request takes one descriptor, or two at least where it cannot be described indirectly.
+    let depth = if has_indirect { smallest } else { (smallest / 2).max(1) };
+    let queues = found.with_handlers(|_| {
+        RequestQueue::new(dev, depth, limits.max_segments, has_indirect)
+    })?;
+
+    let tag_set = Arc::pin_init(
+        TagSet::<Disks>::new(
+            TagSetConfig {
+                nr_hw_queues: u32::try_from(queues.channels().len())?,
+                queue_depth: depth.into(),
+                ..Default::default()
+            },
+            ARef::from(&**dev),
+            dev.dma_device().map(|dma| DmaConfig {
+                dev: dma,
+                max_segments: limits.max_segments,
+            }),
+        ),
+        GFP_KERNEL,
+    )?;
+    let mut channels = KVec::with_capacity(queues.channels().len(), GFP_KERNEL)?;
+    for channel in queues.channels() {
+        channels.push(channel.clone(), GFP_KERNEL)?;
+    }
+    let shared = Arc::new(
+        Shared {
+            channels,
+            geometry: config.geometry,
+            has_write_cache: config.has_write_cache,
+            _index: index,
+        },
+        GFP_KERNEL,
+    )?;
+    let disk = DiskBuilder::new()
+        .numbers(&MAJOR, number * MINORS, MINORS)
+        .capacity_sectors(limits.capacity_sectors)
+        .read_only(config.is_read_only)
+        .attributes(attributes::ATTRIBUTES)
+        .build(
+            fmt!("{}", Name::new(number).as_str()),
+            tag_set,
+            &queue_limits(&limits, &config),
+            shared,
+        )?;
+
+    // Partitions are looked for while the disk is added, so that the device has to work by then
+    // (D7).
+    let queues = queues.ready();
+    log_size(dev, &disk, "");
+    let disk = disk.add(Some(dev.as_ref()))?;
+    Ok((queues, disk))
+}
+
+/// Creates as many queues as the device and the CPUs allow.
+fn find_queues<'bound>(dev: &'bound Device<Bound>, config: &Config) -> Result<Found<'bound>> {
+    let count = possible_queues(config.num_queues.into());
+    let mut specs = KVec::new();
+    for i in 0..count {
+        specs.push(
+            QueueSpec {
+                name: CString::try_from_fmt(fmt!("req.{i}"))?,
+                is_polled: false,
+            },
+            GFP_KERNEL,
+        )?;
+    }
+    dev_info!(dev, "{count}/0/0 default/read/poll queues\n");
+    Found::new::<RequestQueue>(dev, &specs, Some(IrqAffinity::spread()))
+}
+
+/// Puts the limits into the block layer's form.
+fn queue_limits(limits: &Limits, config: &Config) -> QueueLimits {
+    let mut queue = QueueLimits::new();
+    queue
+        .set_max_hw_sectors(u32::MAX)
+        .set_max_segments(limits.max_segments)
+        .set_max_segment_size(limits.max_segment_size)
+        .set_logical_block_size(limits.logical_block_size)
+        .set_alignment_offset(limits.alignment_offset)
+        .set_io_min(limits.io_min)
+        .set_io_opt(limits.io_opt);
+    if let Some(physical) = limits.physical_block_size {
+        queue.set_physical_block_size(physical);
+    }
+    if config.has_write_cache {
+        queue.set_features(blk_mq::Features::WRITE_CACHE);
+    }
+    queue
+}
+
+/// Says how large a disk is.
+fn log_size(dev: &Device<Bound>, disk: &GenDisk<Disks>, change: &str) {
+    let block = disk.logical_block_size();
+    // The limits have seen to it that this does not overflow.
+    let bytes = disk.capacity().saturating_mul(limits::SECTOR_SIZE.into());
+    dev_notice!(
+        dev,
+        "[{}] {}{} {}-byte logical blocks ({})\n",
+        disk.name(),
+        change,
+        bytes.div_ceil(block.max(1).into()),
+        block,
+        Size(bytes)
+    );
+}
+
+/// The module: the block major, and the driver's registration.
+///
+/// Fields are dropped in this order: no disk is left when the major goes.
+#[pin_data]
+struct VirtioBlkModule {
+    #[pin]
+    _driver: Registration<Adapter<VirtioBlk>>,
+    _major: MajorRegistration,
+}
+
+impl kernel::InPlaceModule for VirtioBlkModule {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            // Disks need the major, so that it comes first.
+            _major: MAJOR.register()?,
+            _driver <- Registration::new(<Self as kernel::ModuleMetadata>::NAME, module),
+        })
+    }
+}
+
+module! {
+    type: VirtioBlkModule,
+    name: "virtio_blk",
+    authors: ["The Rust virtio authors"],
+    description: "Virtio block driver in Rust",
+    license: "GPL",
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The features and the configuration space of a block device.
+//!
+//! Implements VIRTIO 1.4, 5.2.3 "Feature bits" and 5.2.4 "Device configuration layout".
+
+use kernel::{
+    device::Bound,
+    prelude::*, //
+};
+use virtio::{
+    config::Field,
+    driver::{
+        self,
+        Negotiated, //
+    },
+    Device,
+};
+
+use crate::limits::{
+    DeviceConfig,
+    Topology, //
+};
+
+/// The features that this driver can use.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Feature {
+    /// Segments have a largest size.
+    SizeMax,
+    /// Requests have a largest number of segments.
+    SegMax,
+    /// The disk tells a legacy geometry.
+    Geometry,
+    /// The disk is read-only.
+    Ro,
+    /// The disk tells the size of its blocks.
+    BlkSize,
+    /// The disk can make its cache stable.
+    Flush,
+    /// The disk tells more about its blocks.
+    Topology,
+    /// The disk tells whether it caches writes.
+    ConfigWce,
+    /// The disk has several queues.
+    Mq,
+}
+
+impl driver::Feature for Feature {
+    const ALL: &'static [Self] = &[
+        Self::SizeMax,
+        Self::SegMax,
+        Self::Geometry,
+        Self::Ro,
+        Self::BlkSize,
+        Self::Flush,
+        Self::Topology,
+        Self::ConfigWce,
+        Self::Mq,
+    ];
+
+    fn bit(self) -> u32 {
+        match self {
+            Self::SizeMax => 1,
+            Self::SegMax => 2,
+            Self::Geometry => 4,
+            Self::Ro => 5,
+            Self::BlkSize => 6,
+            Self::Flush => 9,
+            Self::Topology => 10,
+            Self::ConfigWce => 11,
+            Self::Mq => 12,
+        }
+    }
+}
+
+const CAPACITY: Field<u64, Feature> = Field::new(0);
+const SIZE_MAX: Field<u32, Feature> = Field::with(Feature::SizeMax, 8);
+const SEG_MAX: Field<u32, Feature> = Field::with(Feature::SegMax, 12);
+const CYLINDERS: Field<u16, Feature> = Field::with(Feature::Geometry, 16);
+const HEADS: Field<u8, Feature> = Field::with(Feature::Geometry, 18);
+const SECTORS: Field<u8, Feature> = Field::with(Feature::Geometry, 19);
+const BLK_SIZE: Field<u32, Feature> = Field::with(Feature::BlkSize, 20);
+const PHYSICAL_BLOCK_EXP: Field<u8, Feature> = Field::with(Feature::Topology, 24);
+const ALIGNMENT_OFFSET: Field<u8, Feature> = Field::with(Feature::Topology, 25);
+const MIN_IO_SIZE: Field<u16, Feature> = Field::with(Feature::Topology, 26);
+const OPT_IO_SIZE: Field<u32, Feature> = Field::with(Feature::Topology, 28);
+const WRITEBACK: Field<u8, Feature> = Field::with(Feature::ConfigWce, 32);
+const NUM_QUEUES: Field<u16, Feature> = Field::with(Feature::Mq, 34);
+
+/// The legacy geometry that a device tells.
+#[derive(Clone, Copy)]
+pub(crate) struct Geometry {
+    pub(crate) cylinders: u16,
+    pub(crate) heads: u8,
+    pub(crate) sectors: u8,
+}
+
+/// All that this driver reads of a device's configuration, in one consistent snapshot.
+pub(crate) struct Config {
+    /// What the limits are made of.
+    pub(crate) device: DeviceConfig,
+    /// The legacy geometry, if the device has one.
+    pub(crate) geometry: Option<Geometry>,
+    /// Whether written data may be lost until it is flushed.
+    pub(crate) has_write_cache: bool,
+    /// Whether the device takes no writes.
+    pub(crate) is_read_only: bool,
+    /// How many queues the device has.
+    pub(crate) num_queues: u16,
+}
+
+/// Turns a field that is not there into nothing.
+fn optional<T>(value: Result<T>) -> Result<Option<T>> {
+    match value {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error == ENOENT => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Config {
+    /// Reads the configuration. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if the space is too short for a field that the features promise, `EAGAIN` if the
+    /// device never holds still.
+    pub(crate) fn read(dev: &Device<Bound>, features: Negotiated<Feature>) -> Result<Self> {
+        dev.config(features).snapshot(|raw| {
+            let topology = match optional(raw.read(&PHYSICAL_BLOCK_EXP))? {
+                Some(physical_block_exp) => Some(Topology {
+                    physical_block_exp,
+                    alignment_offset: raw.read(&ALIGNMENT_OFFSET)?,
+                    min_io_size: raw.read(&MIN_IO_SIZE)?,
+                    opt_io_size: raw.read(&OPT_IO_SIZE)?,
+                }),
+                None => None,
+            };
+            let geometry = match optional(raw.read(&CYLINDERS))? {
+                Some(cylinders) => Some(Geometry {
+                    cylinders,
+                    heads: raw.read(&HEADS)?,
+                    sectors: raw.read(&SECTORS)?,
+                }),
+                None => None,
+            };
+            // Without the field, a device that can flush has something to flush (BLK-INIT-3).
+            let has_write_cache = match optional(raw.read(&WRITEBACK))? {
+                Some(writeback) => writeback != 0 && features.has(Feature::Flush),
+                None => features.has(Feature::Flush),
+            };
+            Ok(Self {
+                device: DeviceConfig {
+                    capacity_sectors: raw.read(&CAPACITY)?,
+                    size_max: optional(raw.read(&SIZE_MAX))?,
+                    seg_max: optional(raw.read(&SEG_MAX))?,
+                    blk_size: optional(raw.read(&BLK_SIZE))?,
+                    topology,
+                },
+                geometry,
+                has_write_cache,
+                is_read_only: features.has(Feature::Ro),
+                num_queues: optional(raw.read(&NUM_QUEUES))?.unwrap_or(1),
+            })
+        })
+    }
+}

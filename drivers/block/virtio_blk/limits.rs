@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From what a device says of itself to the limits of its disk.
+//!
+//! Implements VIRTIO 1.4, 5.2.4 "Device configuration layout" and 5.2.5 "Device Initialization",
+//! less the reading of the fields. A device can say anything: what makes no sense is refused, with
+//! a reason for the log. *Core-only*.
+
+use core::fmt;
+
+/// The size of the sectors in which capacities are counted.
+pub const SECTOR_SIZE: u32 = 512;
+
+/// The smallest limit on the bytes of a segment that the block layer works with.
+pub const MIN_SEGMENT_SIZE: u32 = 4096;
+
+/// The largest logical block that the block layer works with.
+const MAX_BLOCK_SIZE: u32 = 65536;
+
+/// The largest number of bytes that can be addressed in a file.
+const MAX_BYTES: u64 = i64::MAX as u64;
+
+/// Descriptors of a request that are not data: header and status.
+pub const EXTRA_DESCRIPTORS: u16 = 2;
+
+/// Block sizes and alignment: `VIRTIO_BLK_F_TOPOLOGY`.
+#[derive(Clone, Copy, Debug)]
+pub struct Topology {
+    /// How many logical blocks are in a physical one, as a power of two.
+    pub physical_block_exp: u8,
+    /// The logical block at which the first physical one starts.
+    pub alignment_offset: u8,
+    /// The smallest good size of I/O, in logical blocks.
+    pub min_io_size: u16,
+    /// The best size of I/O, in logical blocks; 0 if there is none.
+    pub opt_io_size: u32,
+}
+
+/// What the configuration space says; nothing for fields whose feature is not there.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceConfig {
+    /// The size of the disk in sectors of 512 bytes.
+    pub capacity_sectors: u64,
+    /// The most bytes in one segment.
+    pub size_max: Option<u32>,
+    /// The most segments in one request.
+    pub seg_max: Option<u32>,
+    /// The size of a logical block in bytes.
+    pub blk_size: Option<u32>,
+    /// Block sizes and alignment.
+    pub topology: Option<Topology>,
+}
+
+/// What the queues allow.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueConfig {
+    /// The number of descriptors of the smallest queue.
+    pub size: u16,
+    /// Whether a table of descriptors can take one place in the queue.
+    pub has_indirect: bool,
+}
+
+/// The limits of a disk, all checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The size of the disk in sectors of 512 bytes.
+    pub capacity_sectors: u64,
+    /// The size of a logical block in bytes.
+    pub logical_block_size: u32,
+    /// The size of a physical block in bytes, if the device tells.
+    pub physical_block_size: Option<u32>,
+    /// Where the first physical block starts, in bytes.
+    pub alignment_offset: u32,
+    /// The smallest good size of I/O in bytes, 0 if unknown.
+    pub io_min: u32,
+    /// The best size of I/O in bytes, 0 if unknown.
+    pub io_opt: u32,
+    /// The most segments in one request.
+    pub max_segments: u16,
+    /// The most bytes in one segment.
+    pub max_segment_size: u32,
+}
+
+/// Why a device is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The capacity is beyond what can be addressed.
+    Capacity(u64),
+    /// A logical block is no power of two from 512 to 65536 bytes.
+    BlockSize(u32),
+    /// No segment at all would be allowed.
+    NoSegments,
+    /// Segments would be smaller than a page.
+    SegmentSize(u32),
+    /// Sizes of the topology do not fit into 32 bits.
+    Topology,
+    /// The queue cannot hold a request with one segment.
+    QueueSize(u16),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Capacity(sectors) => write!(f, "invalid capacity: {sectors} sectors"),
+            Self::BlockSize(bytes) => write!(f, "invalid block size: {bytes:#x}"),
+            Self::NoSegments => f.write_str("invalid segment limit: seg_max is 0"),
+            Self::SegmentSize(bytes) => write!(f, "invalid segment limit: size_max is {bytes}"),
+            Self::Topology => f.write_str("invalid topology: sizes are too large"),
+            Self::QueueSize(size) => {
+                write!(f, "queue of {size} is too small for a request without indirect descriptors")
+            }
+        }
+    }
+}
+
+impl Limits {
+    /// Checks what the device says and makes limits of it.
+    ///
+    /// `max_mapping_bytes` bounds what can be mapped for the device in one piece.
+    pub fn new(
+        device: &DeviceConfig,
+        queue: &QueueConfig,
+        max_mapping_bytes: usize,
+    ) -> Result<Self, Refusal> {
+        if device.capacity_sectors > MAX_BYTES / u64::from(SECTOR_SIZE) {
+            return Err(Refusal::Capacity(device.capacity_sectors));
+        }
+        let block = device.blk_size.unwrap_or(SECTOR_SIZE);
+        if !block.is_power_of_two() || !(SECTOR_SIZE..=MAX_BLOCK_SIZE).contains(&block) {
+            return Err(Refusal::BlockSize(block));
+        }
+        let max_segment_size = device
+            .size_max
+            .unwrap_or(u32::MAX)
+            .min(u32::try_from(max_mapping_bytes).unwrap_or(u32::MAX));
+        if max_segment_size < MIN_SEGMENT_SIZE {
+            return Err(Refusal::SegmentSize(max_segment_size));
+        }
+        let topology = match device.topology {
+            Some(topology) => Self::topology(&topology, block).ok_or(Refusal::Topology)?,
+            None => Bytes::default(),
+        };
+        Ok(Self {
+            capacity_sectors: device.capacity_sectors,
+            logical_block_size: block,
+            physical_block_size: topology.physical_block,
+            alignment_offset: topology.alignment_offset,
+            io_min: topology.io_min,
+            io_opt: topology.io_opt,
+            max_segments: Self::segments(device.seg_max, queue)?,
+            max_segment_size,
+        })
+    }
+
+    /// Bounds the segments of a request so that it always fits into an empty queue (H31). Without
+    /// `VIRTIO_BLK_F_SEG_MAX` there is one.
+    fn segments(seg_max: Option<u32>, queue: &QueueConfig) -> Result<u16, Refusal> {
+        let room = match queue.size.checked_sub(EXTRA_DESCRIPTORS) {
+            // No chain may be longer than the queue (SPLIT-INDIRECT-3).
+            Some(room @ 1..) => room,
+            // Devices take such a table all the same, and without it there would be no disk.
+            _ if queue.has_indirect => 1,
+            _ => return Err(Refusal::QueueSize(queue.size)),
+        };
+        match seg_max {
+            Some(0) => Err(Refusal::NoSegments),
+            Some(max) => Ok(u16::try_from(max).unwrap_or(u16::MAX).min(room)),
+            None => Ok(1),
+        }
+    }
+
+    fn topology(topology: &Topology, block: u32) -> Option<Bytes> {
+        let physical = block
+            .checked_mul(1_u32.checked_shl(topology.physical_block_exp.into())?)?;
+        Some(Bytes {
+            physical_block: Some(physical),
+            alignment_offset: block.checked_mul(topology.alignment_offset.into())?,
+            io_min: block.checked_mul(topology.min_io_size.into())?,
+            io_opt: block.checked_mul(topology.opt_io_size)?,
+        })
+    }
+}
+
+/// A topology in bytes.
+#[derive(Default)]
+struct Bytes {
+    physical_block: Option<u32>,
+    alignment_offset: u32,
+    io_min: u32,
+    io_opt: u32,
+}

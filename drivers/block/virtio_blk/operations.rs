@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the block layer calls: requests in, completions out, the map from CPUs to queues.
+
+use blk_mq::{
+    Borrowed,
+    GenDisk,
+    HwCtx,
+    Operations,
+    QueueKind,
+    QueueMaps,
+    Rejected,
+    Request,
+    RequestList,
+    Spread,
+    Status, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
+};
+use virtio::Device;
+use virtio_ring::Channel;
+
+use crate::{
+    config::Geometry,
+    queue::RequestQueue,
+    wire::{
+        DeviceStatus,
+        Kind,
+        Outcome, //
+    },
+};
+
+/// The block layer's operations on the disks of this driver.
+pub(crate) struct Disks;
+
+/// What a disk needs for as long as somebody has it open, longer than its device may live.
+pub(crate) struct Shared {
+    /// The queues, by the number of the hardware queue.
+    pub(crate) channels: KVec<Arc<Channel<RequestQueue>>>,
+    /// The legacy geometry that the device told.
+    pub(crate) geometry: Option<Geometry>,
+    /// Whether written data may be lost until it is flushed.
+    pub(crate) has_write_cache: bool,
+    /// The number in the disk's name, given back when the last opener is gone.
+    pub(crate) _index: blk_mq::Index,
+}
+
+impl Shared {
+    fn channel(&self, number: u32) -> Option<&Channel<RequestQueue>> {
+        let channel = self.channels.get(usize::try_from(number).ok()?)?;
+        Some(channel)
+    }
+}
+
+/// What a request carries besides what the block layer has.
+pub(crate) struct RequestData {
+    /// What is asked of the device.
+    pub(crate) kind: Kind,
+    /// What the device answered.
+    pub(crate) status: DeviceStatus,
+}
+
+#[vtable]
+impl Operations for Disks {
+    type QueueData = Arc<Shared>;
+    type TagSetData = ARef<Device>;
+    type RequestData = RequestData;
+
+    fn new_request_data(
+        _tag_set: Borrowed<'_, Self::TagSetData>,
+        _hw_queue: u32,
+    ) -> impl PinInit<RequestData, Error> {
+        Ok(RequestData {
+            kind: Kind::Flush,
+            status: DeviceStatus::PENDING,
+        })
+    }
+
+    #[inline]
+    fn queue_rq(
+        hctx: &HwCtx<Self>,
+        data: Borrowed<'_, Self::QueueData>,
+        rq: Request<Self>,
+        is_last: bool,
+    ) -> Result<(), Rejected<Self>> {
+        match data.channel(hctx.index()).and_then(Channel::access) {
+            Some(live) => live.handler().submit(&live, rq, is_last),
+            // The device is gone.
+            None => Err(rq.reject(Status::IOERR)),
+        }
+    }
+
+    fn commit_rqs(hctx: &HwCtx<Self>, data: Borrowed<'_, Self::QueueData>) {
+        if let Some(live) = data.channel(hctx.index()).and_then(Channel::access) {
+            live.notify();
+        }
+    }
+
+    fn queue_rqs(data: Borrowed<'_, Self::QueueData>, list: &mut RequestList<'_, Self>) {
+        let mut before = None;
+        while let Some(number) = list.peek().map(|info| info.hw_queue()) {
+            let Some(live) = data.channel(number).and_then(Channel::access) else {
+                return;
+            };
+            live.handler().submit_list(&live, list);
+            // What is still there for the same queue found no room; the block layer goes on with
+            // single requests.
+            if list.peek().map(|info| info.hw_queue()) == Some(number) || before == Some(number) {
+                return;
+            }
+            before = Some(number);
+        }
+    }
+
+    fn complete(rq: Request<Self>) {
+        let status = match rq.data().status.outcome() {
+            Outcome::Done => Status::OK,
+            Outcome::Unsupported => Status::NOTSUPP,
+            Outcome::Failed => Status::IOERR,
+        };
+        rq.end(status);
+    }
+
+    fn map_queues(device: Borrowed<'_, Self::TagSetData>, maps: &mut QueueMaps<'_>) {
+        let queues = maps.nr_hw_queues();
+        if maps
+            .assign(
+                QueueKind::Default,
+                queues,
+                0,
+                Spread::IrqAffinity(device.as_ref()),
+            )
+            .is_err()
+        {
+            dev_warn!(device, "queues are not mapped to CPUs\n");
+        }
+    }
+
+    fn getgeo(disk: &GenDisk<Self>) -> Result<blk_mq::Geometry> {
+        Ok(match disk.queue_data().geometry {
+            Some(geometry) => blk_mq::Geometry {
+                cylinders: geometry.cylinders,
+                heads: geometry.heads,
+                sectors: geometry.sectors,
+            },
+            // Some tools insist on one.
+            None => {
+                const HEADS: u8 = 64;
+                const SECTORS: u8 = 32;
+                let tracks = u64::from(HEADS) * u64::from(SECTORS);
+                blk_mq::Geometry {
+                    cylinders: u16::try_from(disk.capacity() / tracks).unwrap_or(u16::MAX),
+                    heads: HEADS,
+                    sectors: SECTORS,
+                }
+            }
+        })
+    }
+}

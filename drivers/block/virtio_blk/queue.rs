@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests on their way into a queue and out of it.
+//!
+//! A request becomes one buffer (VIRTIO 1.4, 5.2.6 "Device Operation"): the header and the status
+//! byte of its slot, with its data between. The ranges of the data go from the block layer straight
+//! into descriptors. Three ways lead into the ring:
+//!
+//! 1. the table of the slot, filled before the lock is taken: common requests;
+//! 2. one of the larger tables, under the lock: more segments than a slot has room for;
+//! 3. descriptors of the ring itself: no indirect descriptors, or no larger table is free.
+//!
+//! A request for which there is no room stops its hardware queue, which the next completion starts
+//! again. Requests are limited so that each fits into an empty ring.
+
+use blk_mq::{
+    DmaRange,
+    Op,
+    OwnedBatch,
+    Rejected,
+    Request,
+    RequestInfo,
+    RequestList,
+    Status, //
+};
+use kernel::{
+    device::Bound,
+    prelude::*, //
+};
+use virtio::Device;
+use virtio_ring::{
+    AddError,
+    Descriptors,
+    Handler,
+    Live,
+    Queue,
+    Refused,
+    Segment,
+    Submission, //
+};
+
+use crate::{
+    limits::EXTRA_DESCRIPTORS,
+    operations::Disks,
+    slots::{
+        Slot,
+        Slots,
+        Spare,
+        TablePlace, //
+    },
+    wire::{
+        self,
+        DeviceStatus,
+        Kind,
+        Outcome, //
+    },
+};
+
+/// A request that the device has.
+pub(crate) struct InFlight {
+    rq: Request<Disks>,
+    spare: Option<Spare>,
+}
+
+/// What a queue keeps under its lock.
+pub(crate) struct State {
+    /// The larger tables that are not in use.
+    spares: KVec<Spare>,
+    /// Whether a request was turned away for lack of room.
+    is_stopped: bool,
+}
+
+/// What a queue keeps beside its lock.
+pub(crate) struct RequestQueue {
+    slots: Slots,
+    has_indirect: bool,
+    uses_dma_api: bool,
+}
+
+impl RequestQueue {
+    /// Makes what a queue needs for `depth` requests of up to `max_segments` segments. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(
+        dev: &Device<Bound>,
+        depth: u16,
+        max_segments: u16,
+        has_indirect: bool,
+    ) -> Result<(Self, State)> {
+        let largest = if has_indirect { max_segments } else { 0 };
+        let (slots, spares) = Slots::new(dev, depth, largest)?;
+        let queue = Self {
+            slots,
+            has_indirect,
+            uses_dma_api: dev.dma_device().is_some(),
+        };
+        let state = State {
+            spares,
+            is_stopped: false,
+        };
+        Ok((queue, state))
+    }
+
+    /// Takes a request of the block layer to the device.
+    #[inline]
+    pub(crate) fn submit(
+        &self,
+        live: &Live<Self>,
+        mut rq: Request<Disks>,
+        is_last: bool,
+    ) -> Result<(), Rejected<Disks>> {
+        if let Err(status) = self.prepare(&mut rq) {
+            return Err(rq.reject(status));
+        }
+        live.with(|queue, state| {
+            let result = self.add(queue, state, rq).map_err(|(reason, rq)| match reason {
+                AddError::Full => {
+                    // Under the lock, so that no completion can be missed.
+                    state.is_stopped = true;
+                    rq.hw_ctx().stop();
+                    rq.reject(Status::DEV_RESOURCE)
+                }
+                _ => rq.reject(Status::IOERR),
+            });
+            // A queue that is stopped hears no `commit_rqs` for what it has been given.
+            let notify = is_last || result.is_err();
+            (
+                result,
+                if notify {
+                    Submission::Notify
+                } else {
+                    Submission::Hold
+                },
+            )
+        })
+    }
+
+    /// Takes requests from the head of a list while they are for this queue and there is room, under
+    /// one lock and with one notification.
+    pub(crate) fn submit_list(&self, live: &Live<Self>, list: &mut RequestList<'_, Disks>) {
+        let Some(number) = list.peek().map(RequestInfo::hw_queue) else {
+            return;
+        };
+        live.with(|queue, state| {
+            let has_room = |queue: &mut Queue<InFlight>, info: &RequestInfo| {
+                // As if each needed descriptors of its own: rather too careful than to turn back.
+                info.hw_queue() == number
+                    && queue.num_free() >= info.nr_phys_segments().saturating_add(EXTRA_DESCRIPTORS)
+            };
+            while list.peek().is_some_and(|info| has_room(queue, info)) {
+                let Some(mut rq) = list.pop() else {
+                    break;
+                };
+                match self.prepare(&mut rq) {
+                    Ok(()) => {
+                        if let Err((_, rq)) = self.add(queue, state, rq) {
+                            rq.requeue(true);
+                        }
+                    }
+                    Err(Status::RESOURCE) => rq.requeue(true),
+                    Err(status) => rq.end(status),
+                }
+            }
+            ((), Submission::Notify)
+        });
+    }
+
+    /// Fills in the slot of a request and maps its data. Needs no lock.
+    #[inline]
+    fn prepare(&self, rq: &mut Request<Disks>) -> Result<(), Status> {
+        let kind = match rq.op() {
+            Op::READ => Kind::Read,
+            Op::WRITE => Kind::Write,
+            Op::FLUSH => Kind::Flush,
+            Op::DRV_IN => Kind::GetId,
+            _ => return Err(Status::NOTSUPP),
+        };
+        let slot = self.slots.get(rq.tag()).ok_or(Status::IOERR)?;
+        slot.prepare(wire::header(kind, rq.ioprio(), rq.sector()));
+        rq.data_mut().kind = kind;
+        if self.uses_dma_api {
+            rq.map_dma()?;
+        }
+        Ok(())
+    }
+
+    /// Puts a prepared request into the ring.
+    #[inline]
+    fn add(
+        &self,
+        queue: &mut Queue<InFlight>,
+        state: &mut State,
+        rq: Request<Disks>,
+    ) -> Result<(), (AddError, Request<Disks>)> {
+        let Some(slot) = self.slots.get(rq.tag()) else {
+            return Err((AddError::Empty, rq));
+        };
+        let fits_slot = Slot::has_room_for(rq.nr_phys_segments());
+        let spare = if fits_slot || !self.has_indirect {
+            None
+        } else {
+            state.spares.pop()
+        };
+        let place = match &spare {
+            Some(spare) => self.slots.spare(spare),
+            None if fits_slot && self.has_indirect => Some(slot.table()),
+            None => None,
+        };
+        let in_flight = InFlight { rq, spare };
+        let result = match place {
+            Some(place) => match self.fill(place, slot, &in_flight.rq) {
+                Ok((table, writable)) => queue.add_indirect(in_flight, table, writable),
+                Err(reason) => Err(Refused {
+                    reason,
+                    token: in_flight,
+                }),
+            },
+            None => queue.add_with(in_flight, |in_flight, chain| {
+                self.describe(chain, slot, &in_flight.rq)
+            }),
+        };
+        result.map_err(|refused| (refused.reason, refused.token.take_apart(state)))
+    }
+
+    /// Fills a table, and returns it as the ring is told about it, with the number of bytes that
+    /// the device may write.
+    #[inline]
+    fn fill(
+        &self,
+        place: TablePlace<'_>,
+        slot: Slot<'_>,
+        rq: &Request<Disks>,
+    ) -> Result<(Segment, u32), AddError> {
+        let mut table = place.start().ok_or(AddError::TooLong)?;
+        self.describe(&mut table, slot, rq)?;
+        let (bytes, writable) = table.finish()?;
+        Ok((place.segment(bytes).ok_or(AddError::TooLong)?, writable))
+    }
+
+    /// Describes a request: header, data, status (SPLIT-FRAME-1).
+    #[inline]
+    fn describe(
+        &self,
+        to: &mut impl Descriptors,
+        slot: Slot<'_>,
+        rq: &Request<Disks>,
+    ) -> Result<(), AddError> {
+        to.push_readable(slot.header().ok_or(AddError::Empty)?)?;
+        if self.uses_dma_api {
+            Self::describe_data(to, rq, rq.dma_ranges().iter().copied())?;
+        } else {
+            Self::describe_data(to, rq, rq.phys_ranges())?;
+        }
+        to.push_writable(slot.status_byte().ok_or(AddError::Empty)?)
+    }
+
+    #[inline]
+    fn describe_data(
+        to: &mut impl Descriptors,
+        rq: &Request<Disks>,
+        ranges: impl Iterator<Item = DmaRange>,
+    ) -> Result<(), AddError> {
+        let is_read = rq.data().kind.is_read();
+        for range in ranges {
+            let segment = Segment::new(range.addr, range.len);
+            if is_read {
+                to.push_writable(segment)?;
+            } else {
+                to.push_readable(segment)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl InFlight {
+    /// Gives the larger table back to the queue, and returns the request.
+    #[inline]
+    fn take_apart(self, state: &mut State) -> Request<Disks> {
+        if let Some(spare) = self.spare {
+            // There is room: it came from there.
+            let _ = state.spares.push_within_capacity(spare);
+        }
+        self.rq
+    }
+}
+
+impl Handler for RequestQueue {
+    type Token = InFlight;
+    type State = State;
+
+    fn used(&self, live: &Live<Self>) {
+        let mut done = OwnedBatch::new();
+        live.with(|queue, state| {
+            loop {
+                queue.disable_callbacks();
+                while let Ok(Some((in_flight, _))) = queue.pop() {
+                    let mut rq = in_flight.take_apart(state);
+                    if state.is_stopped {
+                        state.is_stopped = false;
+                        rq.hw_ctx().start_stopped(true);
+                    }
+                    let status = match self.slots.get(rq.tag()) {
+                        Some(slot) => slot.status(),
+                        None => DeviceStatus::PENDING,
+                    };
+                    rq.data_mut().status = status;
+                    done.batch().add(rq, status.outcome() != Outcome::Done);
+                }
+                if queue.enable_callbacks() || queue.virtqueue().is_broken() {
+                    break;
+                }
+            }
+            ((), Submission::Hold)
+        });
+        done.end();
+    }
+
+    fn unused(&self, token: InFlight) {
+        token.rq.end(Status::IOERR);
+    }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a block request looks like to the device.
+//!
+//! Implements VIRTIO 1.4, 5.2.6 "Device Operation": a header that the device reads, the data, and
+//! one status byte that it writes last. *Core-only*.
+
+/// The type of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Read sectors (`VIRTIO_BLK_T_IN`).
+    Read,
+    /// Write sectors (`VIRTIO_BLK_T_OUT`).
+    Write,
+    /// Make what was written before stable (`VIRTIO_BLK_T_FLUSH`).
+    Flush,
+    /// Read the device's id, 20 bytes (`VIRTIO_BLK_T_GET_ID`).
+    GetId,
+}
+
+impl Kind {
+    /// The number that stands for it in the header.
+    const fn code(self) -> u32 {
+        match self {
+            Self::Read => 0,
+            Self::Write => 1,
+            Self::Flush => 4,
+            Self::GetId => 8,
+        }
+    }
+
+    /// Returns whether the device writes the data of such a request.
+    pub const fn is_read(self) -> bool {
+        matches!(self, Self::Read | Self::GetId)
+    }
+}
+
+/// The length of the header in bytes.
+pub const HEADER_LEN: usize = 16;
+
+/// The length of the answer to [`Kind::GetId`] (BLK-DATA-5).
+pub const ID_LEN: usize = 20;
+
+/// Makes the header of a request: type, I/O priority and first sector, little-endian (D26).
+///
+/// Only reads and writes are about a sector; it is 0 in all others (BLK-FLUSH-1).
+#[inline]
+pub const fn header(kind: Kind, ioprio: u16, sector: u64) -> [u64; 2] {
+    let sector = match kind {
+        Kind::Read | Kind::Write => sector,
+        Kind::Flush | Kind::GetId => 0,
+    };
+    // CAST: Widening; the words are stored little-endian, which puts the type first.
+    [kind.code() as u64 | (ioprio as u64) << 32, sector]
+}
+
+/// The status byte of a request, whatever the device wrote there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DeviceStatus(pub u8);
+
+/// What has become of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Done.
+    Done,
+    /// The device does not know such requests.
+    Unsupported,
+    /// The device failed, or said something that it may not say.
+    Failed,
+}
+
+impl DeviceStatus {
+    /// What is there before the device writes; no status that a device may give (H7, D33).
+    pub const PENDING: Self = Self(0xff);
+
+    /// Takes the status that the device wrote.
+    pub const fn outcome(self) -> Outcome {
+        match self.0 {
+            0 => Outcome::Done,
+            2 => Outcome::Unsupported,
+            _ => Outcome::Failed,
+        }
+    }
+}
+
+/// Takes the bytes of an id that come before the first zero: a device pads with zeroes, but need
+/// not (VIRTIO 1.4, 5.2.6).
+pub fn id_text(id: &[u8; ID_LEN]) -> &[u8] {
+    id.split(|byte| *byte == 0).next().unwrap_or_default()
+}

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The queues of a device, from set-up to reset.
+//!
+//! Each step is a type, and consumes the one before:
+//!
+//! 1. [`Found`]: the transport has created the queues (step 7 of VIRTIO 1.4, 3.1.1).
+//! 2. [`Queues`]: each queue has its lock and its handler. Interrupts are not let through yet.
+//! 3. [`ReadyQueues`]: `DRIVER_OK` is set, the device is live.
+//!
+//! Dropping any of them resets the device before anything is freed. A device that breaks the rules
+//! of a ring is reset from a work item, and what it had in flight is given back to the handlers.
+
+use core::ptr::NonNull;
+
+use bindings_ext as bindings;
+use kernel::{
+    device::Bound,
+    error::to_result,
+    prelude::*,
+    str::CString,
+    sync::Arc,
+    types::Opaque, //
+};
+use virtio::{
+    transport::IrqAffinity,
+    Device, //
+};
+
+use crate::{
+    channel::{
+        Channel,
+        Handler, //
+    },
+    queue::Queue,
+    virtqueue::Virtqueue,
+};
+
+/// One queue that a driver asks for.
+pub struct QueueSpec {
+    /// The name, which is part of the interrupt's name.
+    pub name: CString,
+    /// Whether the queue is only polled, and has no interrupt.
+    pub is_polled: bool,
+}
+
+/// The queues of a device, without handlers.
+///
+/// # Invariants
+///
+/// The queues exist until this is dropped.
+pub struct Found<'bound> {
+    dev: &'bound Device<Bound>,
+    vqs: KVec<NonNull<Virtqueue>>,
+}
+
+impl<'bound> Found<'bound> {
+    /// Creates the queues that a driver asks for, all with handlers of the type `H`.
+    ///
+    /// `affinity` asks for interrupts that are spread over the CPUs. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the device has fewer queues, `EINVAL` for queues of an impossible size,
+    /// `ENOMEM`, and what the transport says.
+    pub fn new<H: Handler>(
+        dev: &'bound Device<Bound>,
+        specs: &[QueueSpec],
+        mut affinity: Option<IrqAffinity>,
+    ) -> Result<Self> {
+        let count = specs.len();
+        let mut infos = KVec::with_capacity(count, GFP_KERNEL)?;
+        for spec in specs {
+            let mut info: bindings::virtqueue_info = pin_init::zeroed();
+            info.name = spec.name.as_char_ptr();
+            if !spec.is_polled {
+                info.callback = Some(Channel::<H>::callback);
+            }
+            infos.push(info, GFP_KERNEL)?;
+        }
+        let mut raw: KVec<*mut bindings::virtqueue> =
+            KVec::from_elem(core::ptr::null_mut(), count, GFP_KERNEL)?;
+        let mut vqs = KVec::with_capacity(count, GFP_KERNEL)?;
+
+        // SAFETY: The device is registered, so that its table is valid.
+        let find_vqs = unsafe { (*(*dev.as_raw()).config).find_vqs }.ok_or(EOPNOTSUPP)?;
+        // SAFETY: Both tables have `count` entries; the names outlive the call.
+        to_result(unsafe {
+            find_vqs(
+                dev.as_raw(),
+                c_uint::try_from(count)?,
+                raw.as_mut_ptr(),
+                infos.as_mut_ptr(),
+                affinity
+                    .as_mut()
+                    .map_or(core::ptr::null_mut(), IrqAffinity::as_raw),
+            )
+        })?;
+        for vq in &raw {
+            // A queue of this crate begins with its C view; there are no others behind the devices
+            // of Rust drivers.
+            if let Some(vq) = NonNull::new(vq.cast::<Virtqueue>()) {
+                vqs.push_within_capacity(vq).map_err(|_| EINVAL)?;
+            }
+        }
+        // INVARIANT: The transport keeps them until `del_vqs`.
+        let this = Self { dev, vqs };
+        if this.vqs.len() == count {
+            Ok(this)
+        } else {
+            Err(ENOENT)
+        }
+    }
+
+    /// Returns the queues, in the order in which they were asked for.
+    pub fn virtqueues(&self) -> impl Iterator<Item = &Virtqueue> {
+        // SAFETY: By the type invariant.
+        self.vqs.iter().map(|vq| unsafe { vq.as_ref() })
+    }
+
+    /// Gives each queue its handler, and what that keeps under the lock. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Those of `make`, and `ENOMEM`.
+    pub fn with_handlers<H: Handler>(
+        self,
+        mut make: impl FnMut(&Virtqueue) -> Result<(H, H::State)>,
+    ) -> Result<Queues<'bound, H>> {
+        let mut channels = KVec::with_capacity(self.vqs.len(), GFP_KERNEL)?;
+        for vq in self.virtqueues() {
+            let (handler, state) = make(vq)?;
+            // SAFETY: The channel is closed, and with it the queue gone, before `self` is dropped.
+            let queue = unsafe { Queue::new(vq) }?;
+            let channel = Arc::pin_init(Channel::new(queue, state, handler), GFP_KERNEL)?;
+            vq.set_context(Arc::as_ptr(&channel).cast_mut().cast());
+            channels.push(channel, GFP_KERNEL)?;
+        }
+        let failure = KBox::pin_init(
+            Failure::new(Closer {
+                dev: self.dev,
+                channels,
+            }),
+            GFP_KERNEL,
+        )?;
+        for vq in self.virtqueues() {
+            vq.set_failure(failure.work.get());
+        }
+        Ok(Queues {
+            failure,
+            found: self,
+        })
+    }
+}
+
+impl Drop for Found<'_> {
+    fn drop(&mut self) {
+        reset(self.dev);
+        // SAFETY: The device is registered; its queues are not used any more.
+        unsafe {
+            if let Some(del_vqs) = (*(*self.dev.as_raw()).config).del_vqs {
+                del_vqs(self.dev.as_raw());
+            }
+        }
+    }
+}
+
+/// Stops the device: it raises no interrupt and touches no memory after this. May sleep.
+fn reset(dev: &Device<Bound>) {
+    if dev.reset().is_err() {
+        dev_err!(dev, "device still runs while its queues are taken down\n");
+    }
+    dev.synchronize_callbacks();
+}
+
+/// Takes the queues away from a device.
+struct Closer<'bound, H: Handler> {
+    dev: &'bound Device<Bound>,
+    channels: KVec<Arc<Channel<H>>>,
+}
+
+impl<H: Handler> Closer<'_, H> {
+    /// Resets the device and gives all that it had back to the handlers. Sleeps.
+    fn close(&self) {
+        reset(self.dev);
+        for channel in &self.channels {
+            channel.close();
+        }
+    }
+}
+
+/// The work item that ends the use of a device which broke the rules.
+///
+/// # Invariants
+///
+/// `work` is initialized, and runs [`Failure::run`].
+#[pin_data(PinnedDrop)]
+struct Failure<'bound, H: Handler> {
+    #[pin]
+    work: Opaque<bindings::work_struct>,
+    closer: Closer<'bound, H>,
+}
+
+impl<'bound, H: Handler> Failure<'bound, H> {
+    fn new(closer: Closer<'bound, H>) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            work <- Opaque::ffi_init(|work| {
+                // SAFETY: The memory is pinned, and the function fits it.
+                unsafe { bindings::rust_ext_init_work(work, Some(Self::run)) }
+            }),
+            closer,
+        })
+    }
+
+    unsafe extern "C" fn run(work: *mut bindings::work_struct) {
+        // SAFETY: The work item is in a `Failure`, which waits for it before it goes.
+        let this = unsafe {
+            &*kernel::container_of!(Opaque::cast_from(work).cast_mut(), Self, work)
+        };
+        this.closer.close();
+    }
+
+    /// Waits for the work, and sees to it that it is never queued again. Sleeps.
+    fn disable(&self) {
+        // SAFETY: By the type invariant it is initialized.
+        unsafe { bindings::disable_work_sync(self.work.get()) };
+    }
+}
+
+#[pinned_drop]
+impl<H: Handler> PinnedDrop for Failure<'_, H> {
+    fn drop(self: Pin<&mut Self>) {
+        self.disable();
+        self.closer.close();
+    }
+}
+
+/// The queues of a device, with handlers of one type.
+///
+/// Fields are dropped in this order: no channel uses a queue that is gone.
+pub struct Queues<'bound, H: Handler> {
+    failure: Pin<KBox<Failure<'bound, H>>>,
+    found: Found<'bound>,
+}
+
+impl<'bound, H: Handler> Queues<'bound, H> {
+    /// Returns the channels, in the order in which the queues were asked for.
+    pub fn channels(&self) -> &[Arc<Channel<H>>] {
+        &self.failure.closer.channels
+    }
+
+    /// Makes the device live: interrupts are let through, and `DRIVER_OK` is set (CORE-INIT-11).
+    ///
+    /// What was added before is notified by the next use of the queue (CORE-INIT-14).
+    pub fn ready(self) -> ReadyQueues<'bound, H> {
+        for channel in self.channels() {
+            if let Some(live) = channel.access() {
+                live.set_ready();
+            }
+        }
+        self.found.dev.set_driver_ok();
+        ReadyQueues(self)
+    }
+}
+
+/// The queues of a live device.
+pub struct ReadyQueues<'bound, H: Handler>(Queues<'bound, H>);
+
+// SAFETY: Everything in it can be used and dropped from any thread; the pointers to queues are
+// only followed on behalf of their owner.
+unsafe impl<H: Handler> Send for ReadyQueues<'_, H> {}
+// SAFETY: As above.
+unsafe impl<H: Handler> Sync for ReadyQueues<'_, H> {}
+
+impl<H: Handler> ReadyQueues<'_, H> {
+    /// Returns the channels, in the order in which the queues were asked for.
+    pub fn channels(&self) -> &[Arc<Channel<H>>] {
+        self.0.channels()
+    }
+
+    /// Gives the device up: it is reset, and all that it had is given back to the handlers. The
+    /// channels have nothing to give from now on. Sleeps.
+    pub fn fail(&self) {
+        self.0.failure.disable();
+        self.0.failure.closer.close();
+    }
+}
