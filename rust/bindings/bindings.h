@@ -13,6 +13,8 @@
 #include <uapi/linux/virtio_pci.h>
 #include <uapi/linux/virtio_ring.h>
 #include "../helpers/helpers.h"
+#include "blk_mq.h"
+#include "../helpers/pci.h"
 
 /* Macros that bindgen cannot evaluate. */
 static const gfp_t RUST_EXT_IDA_FLAGS = IDA_INIT_FLAGS;
