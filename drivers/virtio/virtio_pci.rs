@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Virtio devices on the PCI bus: the modern interface.
+//!
+//! Implements VIRTIO 1.4, 4.1 "Virtio Over PCI Bus". For each PCI device of virtio's vendor this
+//! driver registers a device on the virtio bus, and serves as its [transport](PciTransport).
+//!
+//! # The parts
+//!
+//! - [`identity`], [`capability`] and [`plan`] decide: what the device is, where its registers
+//!   are, which vector serves what. They are *core-only*: the host's tests compile them too.
+//! - [`hardware`] maps what was found; [`common`] and [`notify`] are the registers in it.
+//! - [`queues`] sets queues up for a driver, with the handlers of [`interrupt`].
+//! - [`transport`] is what the bus calls.
+//!
+//! # Who owns what
+//!
+//! The data of the PCI driver owns the registration of the virtio device, which owns the
+//! transport. The transport owns the queues in use; these own the handlers, which share whatever
+//! they touch. Unbinding drops the registration: the virtio driver is taken off, which resets the
+//! device and deletes the queues, then the mappings, the claim on the BARs, and the device's
+//! being enabled go.
+//!
+//! Not done: the legacy interface, virtual functions, suspend, and recovery from PCI errors.
+
+#[path = "virtio_pci/capability.rs"]
+mod capability;
+#[path = "virtio_pci/common.rs"]
+mod common;
+#[path = "virtio_pci/hardware.rs"]
+mod hardware;
+#[path = "virtio_pci/identity.rs"]
+mod identity;
+#[path = "virtio_pci/interrupt.rs"]
+mod interrupt;
+#[path = "virtio_pci/notify.rs"]
+mod notify;
+#[path = "virtio_pci/plan.rs"]
+mod plan;
+#[path = "virtio_pci/queues.rs"]
+mod queues;
+#[path = "virtio_pci/transport.rs"]
+mod transport;
+
+use kernel::{
+    device::{
+        Bound,
+        Core, //
+    },
+    driver,
+    new_mutex,
+    pci,
+    prelude::*,
+    sync::Mutex,
+    InPlaceModule, //
+};
+use virtio::{
+    id::DeviceId,
+    transport::Registration, //
+};
+
+use self::{
+    hardware::Hardware,
+    transport::PciTransport, //
+};
+
+/// Every device of the vendor; [`identity::virtio_type`] says which of them are virtio devices.
+const ANY_DEVICE: u32 = u32::MAX;
+
+kernel::pci_device_table!(
+    PCI_TABLE,
+    <PciDriver as pci::Driver>::IdInfo,
+    [(
+        pci::DeviceId::from_id(pci::Vendor::REDHAT_QUMRANET, ANY_DEVICE),
+        ()
+    )]
+);
+
+/// The driver of virtio devices on the PCI bus.
+struct PciDriver;
+
+/// What the driver keeps for a PCI device.
+#[pin_data]
+struct DriverData<'bound> {
+    /// The virtio device, until it is unbound.
+    #[pin]
+    registration: Mutex<Option<Registration<PciTransport<'bound>>>>,
+}
+
+impl pci::Driver for PciDriver {
+    type IdInfo = ();
+    type Data<'bound> = DriverData<'bound>;
+    const ID_TABLE: pci::IdTable<Self::IdInfo> = &PCI_TABLE;
+
+    fn probe<'bound>(
+        dev: &'bound pci::Device<Core<'_>>,
+        _info: Option<&'bound Self::IdInfo>,
+    ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound {
+        pin_init::pin_init_scope(move || {
+            let registration = register(dev)?;
+            Ok(try_pin_init!(DriverData {
+                registration <- new_mutex!(
+                    Some(registration),
+                    "virtio_pci::DriverData::registration"
+                ),
+            }))
+        })
+    }
+
+    fn unbind<'bound>(dev: &'bound pci::Device<Core<'_>>, this: Pin<&Self::Data<'bound>>) {
+        // The data itself is dropped when the PCI core has already let go of the device.
+        let Some(registration) = this.registration.lock().take() else {
+            return;
+        };
+        if !pci_io::is_present(dev) {
+            registration.transport().break_queues();
+        }
+        drop(registration);
+    }
+}
+
+/// Takes a PCI device over and puts it on the virtio bus.
+fn register<'bound>(
+    dev: &'bound pci::Device<Core<'_>>,
+) -> Result<Registration<PciTransport<'bound>>> {
+    let virtio_type =
+        identity::virtio_type(dev.device_id(), dev.subsystem_device_id()).ok_or(ENODEV)?;
+    let id = DeviceId::new(virtio_type, dev.subsystem_vendor_id().into());
+
+    let hardware = Hardware::new(dev).map_err(|error| error.report(dev))?;
+    // Registering the device may bind a driver, which needs it.
+    dev.set_master();
+    let dev: &pci::Device<Bound> = dev;
+    Registration::new(dev.as_ref(), id, PciTransport::new(dev, hardware))
+}
+
+module! {
+    type: PciModule,
+    name: "virtio_pci",
+    authors: ["The Rust virtio authors"],
+    description: "Virtio over PCI in Rust",
+    license: "GPL",
+}
+
+/// The module: while it lives, the driver is registered.
+#[pin_data]
+struct PciModule {
+    #[pin]
+    _driver: driver::Registration<pci::Adapter<PciDriver>>,
+}
+
+impl InPlaceModule for PciModule {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            // The name that administrators know; the module's has an underscore.
+            _driver <- driver::Registration::new(c"virtio-pci", module),
+        })
+    }
+}

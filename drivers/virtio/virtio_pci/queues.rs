@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The queues of a device that a driver uses, with their interrupts.
+//!
+//! Implements VIRTIO 1.4, 4.1.5.1.2 "MSI-X Vector Configuration" and 4.1.5.1.3 "Virtqueue
+//! Configuration". Each [`VectorPlan`] is tried as a whole: what was built for one that fails is
+//! gone before the next begins.
+
+use kernel::{
+    device::Bound,
+    pci,
+    prelude::*,
+    str::CString,
+    sync::Arc, //
+};
+use pci_irq::{
+    Registration,
+    Vectors, //
+};
+use virtio::transport::{
+    IrqAffinity,
+    QueueRequest, //
+};
+use virtio_ring::{
+    Notify,
+    Virtqueue,
+    VirtqueueConfig, //
+};
+
+use crate::{
+    common::QueueSetup,
+    interrupt::{
+        Queue,
+        Queues,
+        Source, //
+    },
+    plan::{
+        VectorPlan,
+        CONFIG_VECTOR,
+        FIRST_QUEUE_VECTOR, //
+    },
+    transport::Parts,
+};
+
+/// The alignment of the used ring: it gets cache lines of its own.
+const RING_ALIGN: usize = bindings_ext::SMP_CACHE_BYTES as usize;
+
+/// What a driver asks for.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'r> {
+    /// The device that gets the queues.
+    pub(crate) dev: &'r virtio::Device<Bound>,
+    /// The queues; those without a name are left out, also when queues are numbered.
+    pub(crate) queues: &'r [QueueRequest],
+    /// How to spread the vectors of the queues, if at all.
+    pub(crate) affinity: Option<&'r IrqAffinity>,
+}
+
+/// The queues in use.
+///
+/// Dropping this ends the interrupts first; then the device forgets the vectors, and the vectors
+/// and the queues are freed. The device must have been reset if it was told to use the queues.
+pub(crate) struct Active<'a> {
+    interrupts: KVec<Registration<'a, Source>>,
+    vectors: Arc<Vectors<'a>>,
+    queues: Queues,
+    plan: VectorPlan,
+    parts: Arc<Parts>,
+}
+
+impl<'a> Active<'a> {
+    /// Sets up the queues with the best plan that works, and lets the device use them.
+    ///
+    /// # Errors
+    ///
+    /// What made the last plan fail.
+    pub(crate) fn new(
+        pdev: &'a pci::Device<Bound>,
+        parts: &Arc<Parts>,
+        request: Request<'_>,
+    ) -> Result<Self> {
+        let mut error = EINVAL;
+        for plan in VectorPlan::ALL {
+            if plan == VectorPlan::Line && !pci_irq::has_line(pdev) {
+                break;
+            }
+            match Self::with_plan(pdev, parts, request, plan) {
+                Ok(active) => {
+                    active.enable();
+                    return Ok(active);
+                }
+                Err(reason) => error = reason,
+            }
+        }
+        Err(error)
+    }
+
+    fn with_plan(
+        pdev: &'a pci::Device<Bound>,
+        parts: &Arc<Parts>,
+        request: Request<'_>,
+        plan: VectorPlan,
+    ) -> Result<Self> {
+        let mut active = Self {
+            interrupts: KVec::new(),
+            vectors: allocate(pdev, request, plan)?,
+            queues: KVec::new(),
+            plan,
+            parts: parts.clone(),
+        };
+        let device_name = request.dev.as_ref().name();
+
+        if plan != VectorPlan::Line {
+            active.listen(
+                CONFIG_VECTOR,
+                CString::try_from_fmt(fmt!("{device_name}-config"))?,
+                Source::Config(request.dev.into()),
+            )?;
+            parts.common.set_config_vector(Some(CONFIG_VECTOR))?;
+        }
+
+        let mut with_callback = 0u16;
+        for queue in request.queues {
+            let Some(name) = queue.name() else {
+                continue;
+            };
+            let vector = match queue.callback() {
+                Some(_) => {
+                    let nth = with_callback;
+                    with_callback = with_callback.saturating_add(1);
+                    plan.queue_vector(nth)
+                }
+                None => None,
+            };
+            let queue = active.add_queue(pdev, request.dev, queue, name, vector)?;
+            if let (VectorPlan::PerQueue, Some(vector)) = (plan, vector) {
+                active.listen(
+                    vector,
+                    CString::try_from_fmt(fmt!("{device_name}-{name}"))?,
+                    Source::Queue(queue),
+                )?;
+            }
+        }
+
+        match plan {
+            VectorPlan::PerQueue => {}
+            VectorPlan::Shared => active.listen(
+                FIRST_QUEUE_VECTOR,
+                CString::try_from_fmt(fmt!("{device_name}-virtqueues"))?,
+                Source::AllQueues(active.share_queues()?),
+            )?,
+            VectorPlan::Line => active.listen(
+                0,
+                CString::try_from_fmt(fmt!("{device_name}"))?,
+                Source::Line {
+                    isr: parts.isr.clone(),
+                    dev: request.dev.into(),
+                    queues: active.share_queues()?,
+                },
+            )?,
+        }
+        Ok(active)
+    }
+
+    /// Creates the next queue and tells the device where it is.
+    fn add_queue(
+        &mut self,
+        pdev: &pci::Device<Bound>,
+        dev: &virtio::Device<Bound>,
+        request: &QueueRequest,
+        name: &CStr,
+        vector: Option<u16>,
+    ) -> Result<Arc<Queue>> {
+        let Parts { common, notify, .. } = &*self.parts;
+        let index = u16::try_from(self.queues.len())?;
+        let info = common.queue(index)?;
+        let doorbell = notify
+            .doorbell(info.notify_off)
+            .map_err(|error| error.report(pdev))?;
+        let notifier: KBox<dyn Notify> = KBox::new(doorbell, GFP_KERNEL)?;
+        let queue = Virtqueue::new(
+            dev,
+            VirtqueueConfig {
+                index,
+                max_size: info.max_size.into(),
+                name,
+                callback: request.callback(),
+                may_shrink: true,
+                align: RING_ALIGN,
+            },
+            notifier,
+        )?;
+        let setup = QueueSetup {
+            size: queue.size(),
+            desc: queue.desc_address(),
+            driver: queue.avail_address(),
+            device: queue.used_address(),
+            vector,
+        };
+        let queue = Arc::new(Queue { queue, vector }, GFP_KERNEL)?;
+        self.queues.push(queue.clone(), GFP_KERNEL)?;
+        common.set_up_queue(index, &setup)?;
+        Ok(queue)
+    }
+
+    fn listen(&mut self, vector: u16, name: CString, source: Source) -> Result {
+        let interrupt = Registration::new(&self.vectors, vector, name, source)?;
+        self.interrupts.push(interrupt, GFP_KERNEL)?;
+        Ok(())
+    }
+
+    /// Makes a list of the queues for a handler of its own.
+    fn share_queues(&self) -> Result<Arc<Queues>> {
+        let mut shared = KVec::with_capacity(self.queues.len(), GFP_KERNEL)?;
+        for queue in &self.queues {
+            shared.push(queue.clone(), GFP_KERNEL)?;
+        }
+        Ok(Arc::new(shared, GFP_KERNEL)?)
+    }
+
+    /// Lets the device use the queues. This comes last (PCI-COMMON-4), as only a reset undoes it.
+    fn enable(&self) {
+        for queue in &self.queues {
+            self.parts.common.enable_queue(queue.queue.index());
+        }
+    }
+
+    /// Returns the queues in the order of their numbers.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &Virtqueue> {
+        self.queues.iter().map(|queue| &*queue.queue)
+    }
+
+    /// Waits until no handler runs any more.
+    pub(crate) fn synchronize(&self) {
+        for interrupt in &self.interrupts {
+            interrupt.synchronize();
+        }
+    }
+
+    /// Returns the vectors together with the one of queue `index`, if that is the queue's own.
+    pub(crate) fn own_vector(&self, index: u32) -> Option<(&Vectors<'a>, u16)> {
+        if self.plan != VectorPlan::PerQueue {
+            return None;
+        }
+        let queue = self.queues.get(usize::try_from(index).ok()?)?;
+        Some((&self.vectors, queue.vector?))
+    }
+}
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.interrupts.clear();
+        if self.plan == VectorPlan::Line {
+            return;
+        }
+        // A device that does not let go of a vector has been reset or is about to be; there is
+        // nothing else that could be done.
+        let common = &self.parts.common;
+        for queue in self.queues.iter().filter(|queue| queue.vector.is_some()) {
+            let _ = common.set_queue_vector(queue.queue.index(), None);
+        }
+        let _ = common.set_config_vector(None);
+    }
+}
+
+/// Allocates what a plan needs.
+fn allocate<'a>(
+    pdev: &'a pci::Device<Bound>,
+    request: Request<'_>,
+    plan: VectorPlan,
+) -> Result<Arc<Vectors<'a>>> {
+    let with_callback = request
+        .queues
+        .iter()
+        .filter(|queue| queue.name().is_some() && queue.callback().is_some())
+        .count();
+    match plan {
+        VectorPlan::Line => Vectors::line(pdev),
+        VectorPlan::Shared | VectorPlan::PerQueue => {
+            let count = plan.vectors(with_callback).ok_or(ENOSPC)?;
+            let mut affinity = match plan {
+                // The vector of the configuration is not spread.
+                VectorPlan::PerQueue => request
+                    .affinity
+                    .map(|affinity| affinity.with_pre_vectors(1)),
+                _ => None,
+            };
+            Vectors::msix(pdev, count, affinity.as_mut())
+        }
+    }
+}
