@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The pure parts of the block driver: what the device sees, and what it may say of itself.
+
+#[path = "../../../drivers/block/virtio_blk/limits.rs"]
+#[expect(dead_code, reason = "the driver uses more of it than a test")]
+mod limits;
+#[path = "../../../drivers/block/virtio_blk/name.rs"]
+mod name;
+#[path = "../../../drivers/block/virtio_blk/size.rs"]
+mod size;
+#[path = "../../../drivers/block/virtio_blk/wire.rs"]
+mod wire;
+
+use limits::{
+    DeviceConfig,
+    Limits,
+    QueueConfig,
+    Refusal,
+    Topology, //
+};
+use name::Name;
+use proptest::prelude::*;
+use size::Size;
+use wire::{
+    header,
+    id_text,
+    DeviceStatus,
+    Kind,
+    Outcome,
+    HEADER_LEN, //
+};
+
+const PLAIN: DeviceConfig = DeviceConfig {
+    capacity_sectors: 2048,
+    size_max: None,
+    seg_max: Some(254),
+    blk_size: None,
+    topology: None,
+};
+
+const QUEUE: QueueConfig = QueueConfig {
+    size: 256,
+    has_indirect: true,
+};
+
+fn limits(device: DeviceConfig) -> Result<Limits, Refusal> {
+    Limits::new(&device, &QUEUE, usize::MAX)
+}
+
+/// D24: names go on after `vdz`, and no two disks share one.
+#[test]
+fn names_count_in_letters() {
+    let names = [
+        (0, "vda"),
+        (25, "vdz"),
+        (26, "vdaa"),
+        (27, "vdab"),
+        (701, "vdzz"),
+        (702, "vdaaa"),
+        (703, "vdaab"),
+        (18277, "vdzzz"),
+        (18278, "vdaaaa"),
+    ];
+    for (index, expected) in names {
+        assert_eq!(Name::new(index).as_str(), expected, "disk {index}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn names_are_the_index_in_base_26(index: u32) {
+        let name = Name::new(index);
+        let letters = name.as_str().strip_prefix("vd").unwrap();
+        let back = letters.bytes().fold(0_u64, |n, letter| n * 26 + u64::from(letter - b'a') + 1) - 1;
+        prop_assert_eq!(back, u64::from(index));
+    }
+}
+
+#[test]
+fn sizes_have_three_digits_in_both_units() {
+    let sizes = [
+        (0, "0 B/0 B"),
+        (512, "512 B/512 B"),
+        (1000, "1.00 kB/1000 B"),
+        (1 << 20, "1.05 MB/1.00 MiB"),
+        (64 << 20, "67.1 MB/64.0 MiB"),
+        (512 << 20, "537 MB/512 MiB"),
+        (1 << 30, "1.07 GB/1.00 GiB"),
+        (10 << 30, "10.7 GB/10.0 GiB"),
+        (64 << 30, "68.7 GB/64.0 GiB"),
+        (i64::MAX as u64, "9.22 EB/8.00 EiB"),
+    ];
+    for (bytes, expected) in sizes {
+        assert_eq!(Size(bytes).to_string(), expected, "{bytes}");
+    }
+}
+
+/// The bytes of a header: K19, K20, D26 (little-endian), D29 (no byte of it is left unset).
+#[test]
+fn header_is_type_priority_sector() {
+    let bytes = |words: [u64; 2]| -> [u8; HEADER_LEN] {
+        let mut bytes = [0; HEADER_LEN];
+        bytes[..8].copy_from_slice(&words[0].to_le_bytes());
+        bytes[8..].copy_from_slice(&words[1].to_le_bytes());
+        bytes
+    };
+    let write = bytes(header(Kind::Write, 0x1234, 0x0102_0304_0506_0708));
+    assert_eq!(
+        write,
+        [1, 0, 0, 0, 0x34, 0x12, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1]
+    );
+    let read = bytes(header(Kind::Read, 0, 5));
+    assert_eq!(read, [0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0]);
+}
+
+/// BLK-FLUSH-1.
+#[test]
+fn requests_that_are_not_about_a_sector_say_sector_0() {
+    assert_eq!(header(Kind::Flush, 0, 77), [4, 0]);
+    assert_eq!(header(Kind::GetId, 0, 77), [8, 0]);
+}
+
+#[test]
+fn data_goes_to_the_driver_in_reads_only() {
+    assert!(Kind::Read.is_read() && Kind::GetId.is_read());
+    assert!(!Kind::Write.is_read() && !Kind::Flush.is_read());
+}
+
+/// K26; a status that the device never wrote is a failure (D33, H7), as is one that it made up.
+#[test]
+fn every_status_has_an_outcome() {
+    for byte in 0..=u8::MAX {
+        let expected = match byte {
+            0 => Outcome::Done,
+            2 => Outcome::Unsupported,
+            _ => Outcome::Failed,
+        };
+        assert_eq!(DeviceStatus(byte).outcome(), expected, "status {byte}");
+    }
+    assert_eq!(DeviceStatus::PENDING.outcome(), Outcome::Failed);
+}
+
+/// K77.
+#[test]
+fn id_ends_at_the_first_zero_or_after_20_bytes() {
+    assert_eq!(id_text(b"abc\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"), b"abc");
+    assert_eq!(id_text(b"abc\0def\0\0\0\0\0\0\0\0\0\0\0\0\0"), b"abc");
+    assert_eq!(id_text(b"0123456789abcdefghij"), b"0123456789abcdefghij");
+    assert_eq!(id_text(&[0; 20]), b"");
+}
+
+#[test]
+fn device_without_features_gets_the_defaults() {
+    let limits = limits(DeviceConfig {
+        seg_max: None,
+        ..PLAIN
+    })
+    .unwrap();
+    assert_eq!(
+        limits,
+        Limits {
+            capacity_sectors: 2048,
+            logical_block_size: 512,
+            physical_block_size: None,
+            alignment_offset: 0,
+            io_min: 0,
+            io_opt: 0,
+            max_segments: 1,
+            max_segment_size: u32::MAX,
+        }
+    );
+}
+
+/// K41, K42, D39: not cut off, not wrapped.
+#[test]
+fn capacity_beyond_the_byte_range_is_refused() {
+    let largest = (i64::MAX as u64) / 512;
+    let with = |capacity_sectors| {
+        limits(DeviceConfig {
+            capacity_sectors,
+            ..PLAIN
+        })
+    };
+    assert_eq!(with(0).unwrap().capacity_sectors, 0);
+    assert_eq!(with(largest).unwrap().capacity_sectors, largest);
+    for sectors in [largest + 1, 1 << 63, u64::MAX] {
+        assert_eq!(with(sectors), Err(Refusal::Capacity(sectors)));
+    }
+}
+
+#[test]
+fn block_size_is_a_power_of_two_in_range() {
+    for good in [512, 1024, 4096, 65536] {
+        let config = DeviceConfig {
+            blk_size: Some(good),
+            ..PLAIN
+        };
+        assert_eq!(limits(config).unwrap().logical_block_size, good);
+    }
+    for bad in [0, 1, 3, 256, 513, 4095, 131_072, u32::MAX] {
+        let config = DeviceConfig {
+            blk_size: Some(bad),
+            ..PLAIN
+        };
+        assert_eq!(limits(config), Err(Refusal::BlockSize(bad)));
+    }
+}
+
+/// D32, H9: limits that no request can meet.
+#[test]
+fn segment_limits_that_make_no_sense_are_refused() {
+    let segments = |seg_max| {
+        limits(DeviceConfig {
+            seg_max: Some(seg_max),
+            ..PLAIN
+        })
+    };
+    assert_eq!(segments(0), Err(Refusal::NoSegments));
+    assert_eq!(segments(1).unwrap().max_segments, 1);
+    assert_eq!(segments(u32::MAX).unwrap().max_segments, 254);
+
+    let size = |size_max| {
+        limits(DeviceConfig {
+            size_max: Some(size_max),
+            ..PLAIN
+        })
+    };
+    for bad in [0, 1, 512, 4095] {
+        assert_eq!(size(bad), Err(Refusal::SegmentSize(bad)));
+    }
+    assert_eq!(size(4096).unwrap().max_segment_size, 4096);
+}
+
+/// D30, D31, H31: header, data and status always fit into an empty ring.
+#[test]
+fn every_request_fits_into_an_empty_queue() {
+    for size in (0..=15).map(|bit| 1_u16 << bit) {
+        let direct = QueueConfig {
+            size,
+            has_indirect: false,
+        };
+        match Limits::new(&PLAIN, &direct, usize::MAX) {
+            Ok(limits) => assert!(limits.max_segments + 2 <= size, "queue of {size}"),
+            Err(refusal) => {
+                assert_eq!(refusal, Refusal::QueueSize(size));
+                assert!(size < 3, "queue of {size}");
+            }
+        }
+        let indirect = QueueConfig {
+            size,
+            has_indirect: true,
+        };
+        let limits = Limits::new(&PLAIN, &indirect, usize::MAX).unwrap();
+        assert!(limits.max_segments >= 1, "queue of {size}");
+    }
+}
+
+/// R25.
+#[test]
+fn segments_are_no_longer_than_what_can_be_mapped() {
+    let with = |bytes| Limits::new(&PLAIN, &QUEUE, bytes).map(|limits| limits.max_segment_size);
+    assert_eq!(with(262_144), Ok(262_144));
+    assert_eq!(with(usize::MAX), Ok(u32::MAX));
+    assert_eq!(with(2048), Err(Refusal::SegmentSize(2048)));
+}
+
+/// K50 to K52, H9: nothing overflows.
+#[test]
+fn topology_is_counted_in_logical_blocks() {
+    let with = |topology| {
+        limits(DeviceConfig {
+            blk_size: Some(4096),
+            topology: Some(topology),
+            ..PLAIN
+        })
+    };
+    let good = Topology {
+        physical_block_exp: 2,
+        alignment_offset: 1,
+        min_io_size: 4,
+        opt_io_size: 256,
+    };
+    let limits = with(good).unwrap();
+    assert_eq!(limits.physical_block_size, Some(16384));
+    assert_eq!(limits.alignment_offset, 4096);
+    assert_eq!(limits.io_min, 16384);
+    assert_eq!(limits.io_opt, 1 << 20);
+
+    for physical_block_exp in [20, 31, 32, 255] {
+        let config = Topology {
+            physical_block_exp,
+            ..good
+        };
+        assert_eq!(with(config), Err(Refusal::Topology), "{physical_block_exp}");
+    }
+    let config = Topology {
+        opt_io_size: u32::MAX,
+        ..good
+    };
+    assert_eq!(with(config), Err(Refusal::Topology));
+}
+
+proptest! {
+    /// Whatever a device says, the limits are sane or there are none.
+    #[test]
+    fn limits_are_always_sane(
+        capacity_sectors: u64,
+        size_max: Option<u32>,
+        seg_max: Option<u32>,
+        blk_size: Option<u32>,
+        topology: Option<(u8, u8, u16, u32)>,
+        bit in 0..=15_u32,
+        has_indirect: bool,
+        mapping: usize,
+    ) {
+        let config = DeviceConfig {
+            capacity_sectors,
+            size_max,
+            seg_max,
+            blk_size,
+            topology: topology.map(|(exp, offset, min, opt)| Topology {
+                physical_block_exp: exp,
+                alignment_offset: offset,
+                min_io_size: min,
+                opt_io_size: opt,
+            }),
+        };
+        let queue = QueueConfig { size: 1 << bit, has_indirect };
+        if let Ok(limits) = Limits::new(&config, &queue, mapping) {
+            prop_assert!(limits.capacity_sectors.checked_mul(512).is_some_and(|b| i64::try_from(b).is_ok()));
+            prop_assert!(limits.logical_block_size.is_power_of_two());
+            prop_assert!(limits.max_segments >= 1);
+            prop_assert!(limits.max_segment_size >= 4096);
+        }
+    }
+}
