@@ -11,6 +11,10 @@
 // Kbuild's flags deny these for hand-written code; none of it applies to what bindgen makes.
 #![allow(
     clippy::all,
+    clippy::cast_lossless,
+    clippy::ptr_as_ptr,
+    clippy::ref_as_ptr,
+    clippy::undocumented_unsafe_blocks,
     dead_code,
     improper_ctypes,
     missing_docs,

@@ -76,6 +76,8 @@ mod status;
 mod tag_set;
 #[path = "blk_mq/vtable.rs"]
 mod vtable;
+#[path = "blk_mq/zone.rs"]
+mod zone;
 
 pub use self::{
     attribute::{
@@ -145,5 +147,11 @@ pub use self::{
         TagSet,
         TagSetConfig,
         TagSetFlags, //
+    },
+    zone::{
+        Zone,
+        ZoneCondition,
+        ZoneReport,
+        ZoneType, //
     },
 };

@@ -192,7 +192,7 @@ fn start<'bound>(
     // A request takes one descriptor, or two at least where it cannot be described indirectly.
     let depth = if has_indirect { smallest } else { (smallest / 2).max(1) };
     let queues = found.with_handlers(|_| {
-        RequestQueue::new(dev, depth, limits.max_segments, has_indirect)
+        RequestQueue::new(dev, depth, &limits, has_indirect)
     })?;
 
     let tag_set = Arc::pin_init(

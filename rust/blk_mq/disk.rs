@@ -10,6 +10,7 @@ use crate::{
     foreign::Foreign,
     vtable::queue_data,
     Borrowed,
+    Features,
     Operations,
     QueueLimits,
     TagSet, //
@@ -112,21 +113,37 @@ impl<O: Operations> GenDisk<O> {
         unsafe { (*self.queue()).limits.logical_block_size }
     }
 
+    /// Whether the disk has zones.
+    pub fn is_zoned(&self) -> bool {
+        // SAFETY: The queue is valid; a disk does not get or lose zones.
+        unsafe { (*self.queue()).limits.features & bindings::RUST_EXT_BLK_FEAT_ZONED != 0 }
+    }
+
     /// Changes limits; requests wait meanwhile. `change` must not do this again, or sleep for
     /// requests.
     ///
     /// # Errors
     ///
-    /// What `change` returns, or `EINVAL` if the limits make no sense; then nothing changes.
+    /// What `change` returns, or `EINVAL` if the limits make no sense or [`Features::ZONED`] changes;
+    /// then nothing changes.
     pub fn update_limits(&self, change: impl FnOnce(&mut QueueLimits) -> Result) -> Result {
         let mut lim = QueueLimits::new().to_raw();
 
         // SAFETY: The queue is valid. The lock that this takes is released below.
         unsafe { bindings::rust_ext_blk_limits_start_update(self.queue(), &mut lim) };
 
-        let wrapped = QueueLimits::from_raw(&mut lim);
+        let limits = QueueLimits::from_raw(&mut lim);
+        let was_zoned = limits.features().contains(Features::ZONED);
+        let changed = change(limits).and_then(|()| limits.check()).and_then(|()| {
+            // Zones are set up before a disk is added, or never.
+            if limits.features().contains(Features::ZONED) == was_zoned {
+                Ok(())
+            } else {
+                Err(EINVAL)
+            }
+        });
 
-        if let Err(error) = change(wrapped).and_then(|()| wrapped.check()) {
+        if let Err(error) = changed {
             // SAFETY: An update has been started.
             unsafe { bindings::rust_ext_blk_limits_cancel_update(self.queue()) };
             return Err(error);
@@ -252,13 +269,17 @@ impl<O: Operations> NewDisk<O> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for numbers out of range, `EBUSY` or `EEXIST` if number or name is taken,
+    /// `EINVAL` for zones that were not read by [`Self::revalidate_zones`], `EBUSY` or `EEXIST` if number or name is taken,
     /// `ENOMEM`.
     #[expect(
         clippy::should_implement_trait,
         reason = "nobody adds disks by an operator"
     )]
     pub fn add(self, parent: Option<&Device>) -> Result<Disk<O>> {
+        if self.is_zoned() && !self.has_zones() {
+            return Err(EINVAL);
+        }
+
         let parent = parent.map_or(core::ptr::null_mut(), device_as_raw);
         // SAFETY: `DiskBuilder::build` has set the pointer, and only `drop` frees it.
         let data = unsafe { (*self.disk.as_ptr()).private_data.cast::<DiskData<O>>() };

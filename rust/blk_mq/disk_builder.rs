@@ -10,6 +10,7 @@ use crate::{
     foreign::Foreign,
     vtable::VTable,
     DiskAttribute,
+    Features,
     Major,
     NewDisk,
     Operations,
@@ -99,7 +100,7 @@ impl<O: Operations> DiskBuilder<O> {
     /// # Errors
     ///
     /// `EINVAL` for a name that is too long, numbers out of range, a size beyond 2^63 bytes or
-    /// limits that make no sense; `ENOMEM`.
+    /// limits that make no sense; `ENOMEM`. Zones need [`Operations::report_zones`].
     pub fn build(
         self,
         name: fmt::Arguments<'_>,
@@ -113,6 +114,7 @@ impl<O: Operations> DiskBuilder<O> {
         limits.check()?;
         if self.capacity_sectors > MAX_SECTORS
             || has_numbers != (self.minors != 0)
+            || (limits.features().contains(Features::ZONED) && !O::HAS_REPORT_ZONES)
             || self.first_minor > max_numbers
             || self.minors > max_numbers - self.first_minor
         {

@@ -223,3 +223,77 @@ impl QueueLimits {
         }
     }
 }
+
+#[kunit_tests(blk_mq_limits)]
+mod tests {
+    use super::*;
+
+    /// Whether limits pass that differ from the defaults by `change`.
+    fn passes(change: impl FnOnce(&mut QueueLimits) -> &mut QueueLimits) -> bool {
+        let mut limits = QueueLimits::new();
+
+        change(&mut limits);
+        limits.check().is_ok()
+    }
+
+    #[test]
+    fn defaults_pass() {
+        assert!(passes(|limits| limits));
+    }
+
+    #[test]
+    fn block_sizes_are_powers_of_two_within_bounds() {
+        for (size, ok) in [
+            (0, true),
+            (1, false),
+            (3, false),
+            (256, false),
+            (512, true),
+            (520, false),
+            (4096, true),
+            (1 << 31, false),
+            (u32::MAX, false),
+        ] {
+            assert_eq!(passes(|limits| limits.set_logical_block_size(size)), ok);
+        }
+        // A physical block that is too small is made larger by C code.
+        assert!(passes(|limits| limits.set_physical_block_size(3)));
+        assert!(!passes(|limits| limits.set_physical_block_size(1536)));
+        assert!(passes(|limits| limits.set_physical_block_size(1 << 31)));
+    }
+
+    #[test]
+    fn requests_hold_a_page_and_a_block() {
+        let page = bindings::RUST_EXT_BLK_PAGE_SECTORS;
+
+        assert!(!passes(|limits| limits.set_max_hw_sectors(page - 1)));
+        assert!(passes(|limits| limits.set_max_hw_sectors(page)));
+        assert!(passes(|limits| limits.set_max_hw_sectors(u32::MAX)));
+    }
+
+    #[test]
+    fn segments_hold_a_page() {
+        assert!(!passes(|limits| limits.set_max_segment_size(1)));
+        assert!(!passes(|limits| limits.set_max_segment_size(4095)));
+        assert!(passes(|limits| limits.set_max_segment_size(4096)));
+        assert!(!passes(|limits| limits.set_seg_boundary_mask(4094)));
+        assert!(passes(|limits| limits.set_seg_boundary_mask(4095)));
+        assert!(!passes(|limits| limits.set_dma_alignment(u32::MAX)));
+    }
+
+    #[test]
+    fn limits_of_zones_need_zones() {
+        assert!(!passes(|limits| limits.set_max_open_zones(1)));
+        assert!(!passes(|limits| limits.set_zone_write_granularity(4096)));
+        if cfg!(CONFIG_BLK_DEV_ZONED) {
+            assert!(passes(|limits| limits
+                .set_features(Features::ZONED)
+                .set_max_active_zones(2)
+                .set_max_open_zones(2)));
+            assert!(!passes(|limits| limits
+                .set_features(Features::ZONED)
+                .set_max_active_zones(2)
+                .set_max_open_zones(3)));
+        }
+    }
+}

@@ -13,7 +13,8 @@ use crate::{
     Rejected,
     Request,
     RequestList,
-    TimedOut, //
+    TimedOut,
+    ZoneReport, //
 };
 use kernel::{
     error::VTABLE_DEFAULT_ERROR,
@@ -110,6 +111,16 @@ pub trait Operations: Sized + 'static {
 
     /// Maps processors to hardware queues. May sleep.
     fn map_queues(_data: Borrowed<'_, Self::TagSetData>, _maps: &mut QueueMaps<'_>) {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Reports the zones from the one at `sector` on, until the report wants no more or there are
+    /// no more. May sleep; an opener may ask after the device has gone.
+    fn report_zones(
+        _disk: &GenDisk<Self>,
+        _sector: u64,
+        _report: &mut ZoneReport<'_, Self>,
+    ) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 

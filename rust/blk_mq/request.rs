@@ -82,7 +82,8 @@ impl RequestInfo {
         self.op().is_passthrough()
     }
 
-    /// The first sector, in units of 512 bytes.
+    /// The first sector, in units of 512 bytes; all ones for requests that have none, such as those
+    /// of the driver itself.
     #[inline]
     pub fn sector(&self) -> u64 {
         // SAFETY: The request is valid by the type invariant.

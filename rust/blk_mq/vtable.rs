@@ -16,7 +16,8 @@ use crate::{
     Status,
     TagSet,
     TimedOut,
-    TimeoutAction, //
+    TimeoutAction,
+    ZoneReport, //
 };
 use bindings_ext as bindings;
 use core::{
@@ -83,6 +84,11 @@ impl<O: Operations> VTable<O> {
         owner: this_module::<O::OwnerModule>().as_ptr(),
         getgeo: if O::HAS_GETGEO {
             Some(Self::getgeo)
+        } else {
+            None
+        },
+        report_zones: if cfg!(CONFIG_BLK_DEV_ZONED) && O::HAS_REPORT_ZONES {
+            Some(Self::report_zones)
         } else {
             None
         },
@@ -251,6 +257,27 @@ impl<O: Operations> VTable<O> {
                 )
             };
             Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Only for the block layer; `disk` is one of `O` and in use, `args` are for
+    /// `disk_report_zone`.
+    unsafe extern "C" fn report_zones(
+        disk: *mut bindings::gendisk,
+        sector: bindings::sector_t,
+        nr_zones: c_uint,
+        args: *mut bindings::blk_report_zones_args,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: The disk is in use during the call.
+            let disk = unsafe { GenDisk::<O>::from_raw(disk) };
+            // SAFETY: The report lives as long as the call.
+            let mut report = unsafe { ZoneReport::from_raw(disk, args, nr_zones) };
+
+            O::report_zones(disk, sector, &mut report)?;
+            Ok(c_int::try_from(report.reported())?)
         })
     }
 

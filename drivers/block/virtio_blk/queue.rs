@@ -40,7 +40,10 @@ use virtio_ring::{
 };
 
 use crate::{
-    limits::EXTRA_DESCRIPTORS,
+    limits::{
+        Limits,
+        EXTRA_DESCRIPTORS, //
+    },
     operations::Disks,
     slots::{
         Slot,
@@ -75,10 +78,11 @@ pub(crate) struct RequestQueue {
     slots: Slots,
     has_indirect: bool,
     uses_dma_api: bool,
+    max_segment_size: u32,
 }
 
 impl RequestQueue {
-    /// Makes what a queue needs for `depth` requests of up to `max_segments` segments. May sleep.
+    /// Makes what a queue needs for `depth` requests within the limits. May sleep.
     ///
     /// # Errors
     ///
@@ -86,15 +90,16 @@ impl RequestQueue {
     pub(crate) fn new(
         dev: &Device<Bound>,
         depth: u16,
-        max_segments: u16,
+        limits: &Limits,
         has_indirect: bool,
     ) -> Result<(Self, State)> {
-        let largest = if has_indirect { max_segments } else { 0 };
+        let largest = if has_indirect { limits.max_segments } else { 0 };
         let (slots, spares) = Slots::new(dev, depth, largest)?;
         let queue = Self {
             slots,
             has_indirect,
             uses_dma_api: dev.dma_device().is_some(),
+            max_segment_size: limits.max_segment_size,
         };
         let state = State {
             spares,
@@ -249,7 +254,10 @@ impl RequestQueue {
     ) -> Result<(), AddError> {
         to.push_readable(slot.header().ok_or(AddError::Empty)?)?;
         if self.uses_dma_api {
-            Self::describe_data(to, rq, rq.dma_ranges().iter().copied())?;
+            // An IOMMU may have joined segments to ranges that are longer than the device allows.
+            let ranges = rq.dma_ranges().iter();
+            let max_len = self.max_segment_size;
+            Self::describe_data(to, rq, ranges.flat_map(|range| pieces(*range, max_len)))?;
         } else {
             Self::describe_data(to, rq, rq.phys_ranges())?;
         }
@@ -273,6 +281,27 @@ impl RequestQueue {
         }
         Ok(())
     }
+}
+
+/// Cuts a range into pieces of up to `max_len` bytes; never into more than the segments that the
+/// range was made of, since these are no longer.
+#[inline]
+fn pieces(range: DmaRange, max_len: u32) -> impl Iterator<Item = DmaRange> {
+    let mut rest = range;
+    core::iter::from_fn(move || {
+        if rest.len == 0 {
+            return None;
+        }
+        let len = rest.len.min(max_len);
+        let piece = DmaRange {
+            addr: rest.addr,
+            len,
+        };
+        rest.addr = rest.addr.wrapping_add(len.into());
+        // No overflow: `len` is no larger.
+        rest.len = rest.len.wrapping_sub(len);
+        Some(piece)
+    })
 }
 
 impl InFlight {

@@ -144,6 +144,8 @@ fn bind(
 /// Takes the driver off the device and leaves it ready for another.
 pub(crate) fn remove(dev: &Device<Bound>) {
     dev.set_config_core_enabled(false);
+    // Reports that this driver holds back are not held back from the next one.
+    dev.enable_config_changes();
     if let Some(remove) = BoundDriver::of(dev).and_then(|driver| driver.0.remove) {
         // SAFETY: The driver's own operation, called once after a successful probe.
         unsafe { remove(dev.as_raw()) };

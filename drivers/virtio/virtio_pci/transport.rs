@@ -209,8 +209,9 @@ impl Transport for PciTransport<'_> {
             RESET_INTERVAL,
             RESET_TIMEOUT,
         );
-        if result.is_err() {
-            // Its queues are going to be freed, whatever it is still doing to them.
+        if !matches!(result, Ok(Status::RESET)) {
+            // Its queues are going to be freed, whatever it is still doing to them. One that is
+            // there may say that it is gone.
             pci_io::stop_dma(self.dev);
         }
         self.synchronize_callbacks();

@@ -78,7 +78,8 @@ impl Layout {
     /// The number of bytes from the first to the last one in use.
     #[inline]
     pub const fn bytes(&self) -> usize {
-        self.avail_event() + RING_EVENT
+        // No overflow: This is the end of the used ring, by the invariants.
+        self.avail_event().wrapping_add(RING_EVENT)
     }
 
     /// Offset of the descriptor table.
@@ -108,7 +109,9 @@ impl Layout {
     /// Offset of `avail_event`, the field at the end of the used ring.
     #[inline]
     pub const fn avail_event(&self) -> usize {
-        self.used + RING_HEADER + size_of::<UsedElem>() * self.entries()
+        // No overflow: The used ring ends behind this field, by the invariants.
+        self.used
+            .wrapping_add(RING_HEADER + size_of::<UsedElem>() * self.entries())
     }
 
     const fn entries(&self) -> usize {

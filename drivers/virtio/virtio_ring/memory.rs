@@ -71,7 +71,7 @@ impl Memory {
             desc: mem.cast(),
             avail: avail.cast(),
             used: used.cast(),
-            mask: layout.size() - 1,
+            mask: layout.size().wrapping_sub(1),
         }
     }
 

@@ -241,7 +241,10 @@ impl<B: Barriers, S: DerefMut<Target = [DescState]>> Ring<B, S> {
                 self.last_used = self.last_used.wrapping_add(1);
                 Ok(Some(Used { head, len }))
             }
-            Err(violation) => Err(self.fail(violation)),
+            Err(violation) => {
+                self.fail(violation);
+                Err(violation)
+            }
         }
     }
 
@@ -271,11 +274,13 @@ impl<B: Barriers, S: DerefMut<Target = [DescState]>> Ring<B, S> {
         }
         let in_flight = self.in_flight();
         if pending > in_flight {
-            return Err(self.fail(Violation::IndexTooFar {
+            let violation = Violation::IndexTooFar {
                 idx,
                 last,
                 in_flight,
-            }));
+            };
+            self.fail(violation);
+            return Err(violation);
         }
         self.barriers.read();
         // INVARIANT: `pending` was compared, and the entries may be read after the barrier.
@@ -292,11 +297,10 @@ impl<B: Barriers, S: DerefMut<Target = [DescState]>> Ring<B, S> {
     /// Remembers what the device did wrong, and that nothing more is to be taken from it.
     #[cold]
     #[inline(never)]
-    fn fail(&mut self, violation: Violation) -> Violation {
+    fn fail(&mut self, violation: Violation) {
         // INVARIANT: No entries are left to read.
         self.used_seen = self.last_used;
         self.broken = Some(violation);
-        violation
     }
 
     /// Tells the device that used buffers need no notification.

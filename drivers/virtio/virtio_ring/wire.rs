@@ -5,7 +5,7 @@
 //! VIRTIO 1.4, 1.4 "Structure Specifications" and 2.7.5 "The Virtqueue Descriptor Table".
 //!
 //! Everything here is plain data with the layout that the specification gives it. Who may access
-//! shared memory of these types, and when, is said in [`super::memory`].
+//! shared memory of these types, and when, is said in `memory.rs`.
 //!
 //! C header: [`include/uapi/linux/virtio_ring.h`](srctree/include/uapi/linux/virtio_ring.h)
 
