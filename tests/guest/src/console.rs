@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a guest's console must not say.
+//!
+//! The guest boots with `console_msg_format=syslog`, so each kernel line starts with its level in
+//! angle brackets. Two kinds of lines fail a test:
+//!
+//! - [`NEVER`]: signs of a bug. No test can allow them.
+//! - errors (level 3 and below): a test that provokes one names it with `Vm::expect`, and then it
+//!   must appear.
+
+/// Parts of lines that mean a bug in the kernel or in a driver.
+pub const NEVER: &[&str] = &[
+    // Oopses, warnings, traps.
+    "WARNING: ",
+    "BUG: ",
+    "BUG at ",
+    "Oops",
+    "Kernel panic",
+    "Call Trace",
+    "general protection",
+    "stack segment",
+    "double fault",
+    "divide error",
+    "invalid opcode",
+    "unable to handle",
+    "panicked at",
+    "stack guard page",
+    "cut here",
+    // Sanitizers and checkers.
+    "KASAN",
+    "KCSAN",
+    "KMSAN",
+    "UBSAN",
+    "kmemleak: ",
+    "DMA-API:",
+    "ODEBUG:",
+    "refcount_t",
+    "list_add corruption",
+    "list_del corruption",
+    "Slab corruption",
+    "Redzone",
+    "Poison overwritten",
+    "Bad page state",
+    "slab objects remaining",
+    // Lockdep and its kin.
+    "possible circular",
+    "possible recursive",
+    "possible irq lock inversion",
+    "INFO: possible",
+    "inconsistent lock state",
+    "suspicious RCU",
+    "suspicious rcu",
+    "Invalid wait context",
+    "sleeping function called from invalid context",
+    "scheduling while atomic",
+    "held lock freed",
+    "bad unlock balance",
+    "lock held when returning to user space",
+    // Hangs.
+    "hung_task",
+    "blocked for more than",
+    "soft lockup",
+    "hard LOCKUP",
+    "rcu_sched",
+    "rcu_preempt",
+    "detected stalls",
+    "self-detected stall",
+    "nobody cared",
+    // Memory that was never there.
+    "page allocation failure",
+    "Out of memory",
+    "oom-kill",
+];
+
+/// Lines that match [`NEVER`] in words only.
+const HARMLESS: &[&str] = &[
+    // The checkers announce themselves when they start.
+    "KASAN: no memory accesses",
+    "KernelAddressSanitizer initialized",
+    "kmemleak: Kernel memory leak detector initialized",
+    "kmemleak: Automatic memory scanning thread",
+    "rcu_preempt kthread",
+];
+
+/// The one message of an orderly power-off that the kernel prints as an emergency.
+const POWER_DOWN: &str = "reboot: Power down";
+
+/// Searches a console log; gives the lines that fail the test, and complaints about lines of
+/// `expected` that are not there.
+pub fn complaints(log: &str, expected: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in log.lines() {
+        let harmless = HARMLESS.iter().any(|part| line.contains(part));
+        let is_bug = !harmless && NEVER.iter().any(|part| line.contains(part));
+        let is_error = level(line).is_some_and(|level| level <= 3)
+            && !line.ends_with(POWER_DOWN)
+            && !expected.iter().any(|part| line.contains(part.as_str()));
+        if is_bug || is_error {
+            found.push(line.to_owned());
+        }
+    }
+    for part in expected {
+        if !log.contains(part.as_str()) {
+            found.push(format!("(expected, but never printed: {part})"));
+        }
+    }
+    found
+}
+
+/// The level of a kernel line, `<3>[    1.234567] text`.
+fn level(line: &str) -> Option<u8> {
+    let (number, rest) = line.strip_prefix('<')?.split_once('>')?;
+    rest.starts_with('[').then(|| number.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(log: &str, expected: &[&str]) -> Vec<String> {
+        let expected: Vec<_> = expected.iter().map(|part| (*part).to_owned()).collect();
+        complaints(log, &expected)
+    }
+
+    #[test]
+    fn quiet_logs_pass() {
+        assert!(check(
+            "<6>[    0.1] Linux version\nguest: up\n<4>[   1.0] warning: x",
+            &[]
+        )
+        .is_empty());
+    }
+
+    #[test]
+    fn a_warning_cannot_be_expected() {
+        let log = "<4>[    1.5] WARNING: CPU: 0 PID: 1 at x.c:1";
+        assert_eq!(check(log, &["WARNING: CPU"]), [log]);
+    }
+
+    #[test]
+    fn an_error_must_be_expected() {
+        let log = "<3>[    1.5] I/O error, dev vda, sector 8";
+        assert_eq!(check(log, &[]), [log]);
+        assert!(check(log, &["I/O error, dev vda"]).is_empty());
+    }
+
+    #[test]
+    fn what_is_expected_must_come() {
+        assert_eq!(check("<6>[    0.1] quiet", &["I/O error"]).len(), 1);
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A file system on the disk.
+
+use guest::{Disk, Guest};
+use std::process::Command;
+
+/// Written in one guest, read back in the next, and sound in the host's eyes.
+#[test]
+fn a_file_system_outlives_the_guest() {
+    let disk = Disk::blank(192);
+    let mut vm = Guest::new().cpus(2).disk(disk.clone()).boot();
+    vm.ok("mkfs.ext4 -q /dev/vda && mount /dev/vda /mnt");
+    vm.ok_within(
+        90,
+        "for folder in $(seq 8); do
+             mkdir /mnt/$folder
+             for file in $(seq 16); do
+                 head -c $((file * 4999)) /dev/urandom > /mnt/$folder/$file
+             done
+         done
+         head -c 25165824 /dev/urandom > /mnt/large
+         cd /mnt && find [1-8] large -type f | xargs sha256sum > sums",
+    );
+    vm.ok("umount /mnt && e2fsck -fn /dev/vda && mount /dev/vda /mnt");
+    vm.ok("cd /mnt && sha256sum -c sums > /tmp/report || { grep -v OK /tmp/report; exit 1; }");
+    vm.ok("umount /mnt");
+    vm.finish();
+
+    let check = Command::new("/sbin/e2fsck")
+        .arg("-fn")
+        .arg(disk.path())
+        .output();
+    let check = check.expect("running e2fsck on the host");
+    assert!(
+        check.status.success(),
+        "{}",
+        String::from_utf8_lossy(&check.stdout)
+    );
+
+    let mut vm = Guest::new().cpus(2).disk(disk).boot();
+    vm.ok("mount -r /dev/vda /mnt");
+    assert_eq!(vm.ok("wc -l < /mnt/sums"), "129");
+    vm.ok("cd /mnt && sha256sum -c sums > /tmp/report || { grep -v OK /tmp/report; exit 1; }");
+}
+
+/// Many small files, written and deleted by several processes while others sync.
+#[test]
+fn a_busy_file_system_stays_sound() {
+    let mut vm = Guest::new()
+        .cpus(4)
+        .disk(Disk::blank(128).option("num-queues=4"))
+        .boot();
+    vm.ok("mkfs.ext4 -q /dev/vda && mount /dev/vda /mnt");
+    vm.ok_within(
+        120,
+        "worker() {
+             mkdir /mnt/$1 && cd /mnt/$1 || exit 1
+             for round in 1 2 3 4; do
+                 for file in $(seq 12); do
+                     dd if=/dev/urandom of=$file bs=3k count=$file conv=fsync 2>/dev/null || exit 1
+                 done
+                 sha256sum * > /tmp/sums.$1 && sync && sha256sum -c /tmp/sums.$1 >/dev/null || exit 1
+                 rm *[13579]
+             done
+         }
+         for i in 1 2 3 4; do worker $i & pids=\"$pids $!\"; done
+         for pid in $pids; do wait $pid || exit 1; done",
+    );
+    vm.ok("umount /mnt && e2fsck -fn /dev/vda");
+}

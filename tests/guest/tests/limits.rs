@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sizes, numbers and names.
+
+use guest::{Disk, Guest};
+use qapi::qmp;
+
+#[test]
+fn blocks_of_4096_bytes_work() {
+    let disk = Disk::blank(64)
+        .option("logical_block_size=4096")
+        .option("physical_block_size=4096");
+    let mut vm = Guest::new().disk(disk).boot();
+    assert_eq!(vm.ok("cat /sys/block/vda/queue/logical_block_size"), "4096");
+    assert_eq!(vm.ok("cat /sys/block/vda/size"), "131072");
+    vm.fails("dd if=/dev/vda of=/dev/null bs=512 count=1 iflag=direct");
+    vm.roundtrip("vda");
+    vm.ok("mkfs.ext4 -q /dev/vda && mount /dev/vda /mnt && cp /usr/bin/dash /mnt && umount /mnt");
+    vm.ok("e2fsck -fn /dev/vda");
+}
+
+#[test]
+fn twenty_eight_disks_have_28_names() {
+    let mut guest = Guest::new().cpus(2);
+    for number in 0..28 {
+        guest = guest.disk(Disk::null(16 + number, 0).option(&format!("serial=number{number}")));
+    }
+    let mut vm = guest.boot();
+    let names: Vec<String> = ('a'..='z')
+        .map(|letter| format!("vd{letter}"))
+        .chain(["vdaa".into(), "vdab".into()])
+        .collect();
+    for (number, name) in names.iter().enumerate() {
+        let is_right = format!(
+            "grep -qx number{number} /sys/block/{name}/serial \
+             && grep -qx {} /sys/block/{name}/size \
+             && [ $(cat /sys/block/{name}/dev) = $(grep virtblk /proc/devices | cut -d' ' -f1):{} ] \
+             && dd if=/dev/{name} of=/dev/null bs=64k count=4 iflag=direct",
+            (16 + number) * 2048,
+            16 * number
+        );
+        vm.ok(&is_right);
+    }
+    assert_eq!(vm.ok("ls -d /sys/block/vd* | wc -l"), "28");
+}
+
+#[test]
+fn a_disk_has_sixteen_minors_and_more_partitions_than_that() {
+    let mut vm = Guest::new()
+        .disk(Disk::blank(64))
+        .disk(Disk::blank(16))
+        .boot();
+    vm.ok("(echo label: gpt; for i in $(seq 20); do echo size=2MiB; done) | sfdisk -q /dev/vda");
+    let major = vm.ok("awk '$2 == \"virtblk\" { print $1 }' /proc/devices");
+    assert_eq!(vm.ok("cat /sys/block/vda/dev"), format!("{major}:0"));
+    assert_eq!(vm.ok("cat /sys/block/vda/vda15/dev"), format!("{major}:15"));
+    assert_eq!(vm.ok("cat /sys/block/vdb/dev"), format!("{major}:16"));
+    // Later ones take extended numbers.
+    assert_eq!(vm.ok("cut -d: -f1 /sys/block/vda/vda16/dev"), "259");
+    assert_eq!(vm.ok("ls -d /sys/block/vda/vda* | wc -l"), "20");
+    vm.ok("/usr/lib/guest/roundtrip vda7 1 && /usr/lib/guest/roundtrip vda20 1");
+    // And another boot of the driver finds them by itself.
+    vm.unload();
+    vm.load();
+    assert_eq!(vm.ok("ls /dev/vda* | wc -l"), "21");
+}
+
+#[test]
+fn a_resize_is_seen_at_once() {
+    let mut vm = Guest::new().disk(Disk::blank(16)).boot();
+    vm.ok("touch /run/uevents && echo /usr/lib/guest/uevent > /sys/kernel/uevent_helper");
+    for mebibytes in [32, 24, 64] {
+        vm.ok(": > /run/uevents");
+        vm.qmp(&qmp::block_resize {
+            device: None,
+            node_name: Some("node0".into()),
+            size: mebibytes << 20,
+        });
+        let sectors = mebibytes * 2048;
+        vm.wait_until(10, &format!("grep -qx {sectors} /sys/block/vda/size"));
+        vm.wait_until(10, "grep -q '^change .*/vda .*RESIZE=1' /run/uevents");
+    }
+    vm.ok("/usr/lib/guest/roundtrip vda 2 60");
+}
+
+#[test]
+fn a_disk_of_two_terabytes_and_more_is_addressed() {
+    let mut vm = Guest::new().disk(Disk::blank(3 << 20)).boot();
+    assert_eq!(
+        vm.ok("blockdev --getsize64 /dev/vda"),
+        (3_u64 << 40).to_string()
+    );
+    vm.ok("/usr/lib/guest/roundtrip vda 1 $(((3 << 20) - 2))");
+}
+
+/// A write of one sector size that the topology asks for, and the topology as the guest sees it.
+#[test]
+fn the_topology_reaches_the_queue() {
+    let disk = Disk::blank(16)
+        .option("physical_block_size=4096")
+        .option("min_io_size=8192")
+        .option("opt_io_size=65536");
+    let mut vm = Guest::new().disk(disk).boot();
+    let queue = vm.ok("cd /sys/block/vda/queue
+         cat logical_block_size physical_block_size minimum_io_size optimal_io_size");
+    assert_eq!(queue, "512\n4096\n8192\n65536");
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Little memory, memory behind an IOMMU, and memory that must be bounced.
+
+use guest::{Disk, Guest};
+
+/// Swapping out must not wait for memory that only swapping out can give.
+#[test]
+fn swap_works_under_memory_pressure() {
+    let mut vm = Guest::new()
+        .cpus(2)
+        .memory_mib(128)
+        .disk(Disk::blank(256))
+        .boot();
+    vm.ok("mkswap /dev/vda && swapon /dev/vda");
+    vm.ok("mkdir /run/big && mount -t tmpfs -o size=300m big /run/big");
+    // 136 MiB that differ from page to page.
+    vm.ok("head -c 8388608 /dev/urandom > /run/big/seed");
+    vm.ok_within(
+        180,
+        "for i in $(seq 16); do (echo $i; cat /run/big/seed) > /run/big/$i || exit 1; done",
+    );
+    let used = vm.ok("awk '/^SwapTotal/ { t = $2 } /^SwapFree/ { print t - $2 }' /proc/meminfo");
+    assert!(
+        used.parse::<u64>().expect("a number") > 30_000,
+        "{used} KiB swapped"
+    );
+    vm.ok_within(
+        180,
+        "for i in $(seq 16); do (echo $i; cat /run/big/seed) | cmp - /run/big/$i || exit 1; done",
+    );
+    vm.ok_within(120, "umount /run/big && swapoff /dev/vda");
+    vm.ok("/usr/lib/guest/roundtrip vda 1");
+}
+
+/// Faults of the IOMMU are errors on the console, which fail the test.
+#[test]
+fn an_iommu_sees_only_mapped_memory() {
+    let mut vm = Guest::new()
+        .cpus(2)
+        .machine("q35,kernel-irqchip=split")
+        .word("intel_iommu=on iommu.strict=1")
+        .qemu("-device", "intel-iommu,intremap=on,device-iotlb=on")
+        .disk(Disk::blank(64).option("iommu_platform=on"))
+        .disk(Disk::blank(16).option("iommu_platform=on").option("ats=on"))
+        .disk(
+            Disk::blank(16)
+                .option("iommu_platform=on")
+                .option("indirect_desc=off"),
+        )
+        .disk(Disk::blank(16))
+        .boot();
+    vm.ok("[ -e $(readlink -f /sys/bus/virtio/devices/virtio0/..)/iommu_group ]");
+    for disk in ["vda", "vdb", "vdc", "vdd"] {
+        vm.roundtrip(disk);
+    }
+    vm.ok("mkfs.ext4 -q /dev/vda && mount /dev/vda /mnt && cp /usr/bin/* /mnt && umount /mnt");
+    vm.ok("e2fsck -fn /dev/vda");
+    vm.unload();
+    vm.load();
+    vm.roundtrip("vdc");
+}
+
+#[test]
+fn a_bounce_buffer_carries_the_data() {
+    let mut vm = Guest::new()
+        .cpus(2)
+        .word("swiotlb=force")
+        .disk(Disk::blank(16).option("iommu_platform=on"))
+        .boot();
+    vm.roundtrip("vda");
+    // Not one mapping may be left when the driver is gone.
+    vm.unload();
+    assert_eq!(vm.ok("cat /sys/kernel/debug/swiotlb/io_tlb_used"), "0");
+}
+
+/// A pool of 1 MiB for 8 MiB of requests: they wait for each other and none fails.
+#[test]
+fn a_full_bounce_buffer_gives_no_error() {
+    let mut vm = Guest::new()
+        .cpus(4)
+        .word("swiotlb=512,force")
+        .disk(
+            Disk::blank(64)
+                .option("iommu_platform=on")
+                .option("num-queues=4"),
+        )
+        .boot();
+    vm.ok_within(
+        90,
+        "for i in $(seq 16); do
+             dd if=/dev/vda of=/dev/null bs=512k count=8 iflag=direct 2>/dev/null & pids=\"$pids $!\"
+         done
+         for pid in $pids; do wait $pid || exit 1; done",
+    );
+    vm.roundtrip("vda");
+    vm.unload();
+    assert_eq!(vm.ok("cat /sys/kernel/debug/swiotlb/io_tlb_used"), "0");
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What users and scripts see: the attributes, compared with those of the C drivers.
+
+use guest::{Disk, Guest, Vm};
+use qapi::qmp;
+use std::thread;
+
+/// Attributes of the bus that must be the same, byte for byte.
+const BUS: &str = "cd /sys/bus/virtio/devices
+    for device in *; do
+        for file in device vendor status modalias uevent; do
+            echo $device/$file; hexdump -C $device/$file
+        done
+        tr 01 xx < $device/features | hexdump -C
+        basename $(readlink $device/driver)
+    done
+    ls -d /sys/bus/virtio/drivers/virtio_blk/virtio* /sys/bus/virtio/drivers/*
+    ls -d /sys/bus/pci/drivers/virtio-pci/0*";
+
+/// Attributes of the disks that must be the same.
+const BLOCK: &str = "cd /sys/block
+    for disk in vd*; do
+        for file in size ro removable hidden range ext_range alignment_offset dev serial cache_type \
+                    queue/logical_block_size queue/physical_block_size queue/hw_sector_size \
+                    queue/minimum_io_size queue/optimal_io_size queue/max_segments \
+                    queue/write_cache queue/fua queue/zoned queue/nr_zones; do
+            echo $disk/$file: $(cat $disk/$file)
+        done
+        for queue in $disk/mq/*; do
+            echo $queue: $(cat $queue/cpu_list) of $(cat $queue/nr_tags)
+        done
+        ls -l /dev/$disk | cut -c1
+    done
+    grep virtblk /proc/devices";
+
+fn disks(guest: Guest) -> Guest {
+    guest
+        .cpus(2)
+        .disk(Disk::null(64, 0).option("serial=first"))
+        .disk(
+            Disk::null(32, 0)
+                .option("num-queues=2")
+                .option("queue-size=64")
+                .option("logical_block_size=4096")
+                .option("physical_block_size=4096")
+                .option("min_io_size=8192")
+                .option("opt_io_size=65536"),
+        )
+        .disk(Disk::null(16, 0).read_only().option("write-cache=off"))
+        .disk(
+            Disk::null(16, 0)
+                .option("config-wce=off")
+                .option("seg-max-adjust=off"),
+        )
+}
+
+/// The same questions to two guests, one on each stack.
+fn ask_both(question: &'static str) -> (String, String) {
+    let ask = |guest: Guest| disks(guest).boot().ok(question);
+    // The guests' logs are named after the thread.
+    let name = thread::current().name().unwrap_or("sysfs").to_owned();
+    let c_peer = thread::Builder::new()
+        .name(format!("{name}-c"))
+        .spawn(move || ask(Guest::with_c_stack()))
+        .expect("starting a thread");
+    let ours = ask(Guest::new());
+    (ours, c_peer.join().expect("the guest on the C stack"))
+}
+
+/// Like `assert_eq!`, showing the lines that differ.
+fn assert_same(ours: &str, c_peer: &str) {
+    let differing: Vec<_> = ours
+        .lines()
+        .zip(c_peer.lines())
+        .filter(|(ours, c_peer)| ours != c_peer)
+        .collect();
+    assert!(differing.is_empty(), "(ours, C's): {differing:#?}");
+    assert_eq!(ours, c_peer);
+}
+
+#[test]
+fn bus_attributes_are_those_of_the_c_bus() {
+    let (ours, c_peer) = ask_both(BUS);
+    assert_same(&ours, &c_peer);
+}
+
+#[test]
+fn block_attributes_are_those_of_the_c_driver() {
+    let (ours, c_peer) = ask_both(BLOCK);
+    assert_same(&ours, &c_peer);
+}
+
+/// The formats in numbers, so that they hold whatever the C driver of some release does.
+#[test]
+fn attributes_have_the_known_formats() {
+    let mut vm = Guest::new().disk(Disk::blank(16)).boot();
+    let mut read = |file: &str| vm.ok(&format!("cat /sys/bus/virtio/devices/virtio0/{file}"));
+    assert_eq!(read("device"), "0x0002");
+    assert_eq!(read("vendor"), "0x1af4");
+    assert_eq!(read("status"), "0x0000000f");
+    assert_eq!(read("modalias"), "virtio:d00000002v00001AF4");
+    assert_eq!(
+        read("uevent"),
+        "DRIVER=virtio_blk\nMODALIAS=virtio:d00000002v00001AF4"
+    );
+    let features = read("features");
+    assert_eq!(features.len(), 128);
+    assert!(
+        features.chars().all(|bit| matches!(bit, '0' | '1')),
+        "{features}"
+    );
+    assert_eq!(
+        vm.ok("stat -c %a /sys/bus/virtio/devices/virtio0/features"),
+        "444"
+    );
+}
+
+/// Feature names of QEMU's monitor, and their bits.
+const FEATURES: [(&str, usize); 12] = [
+    ("VIRTIO_BLK_F_SIZE_MAX", 1),
+    ("VIRTIO_BLK_F_SEG_MAX", 2),
+    ("VIRTIO_BLK_F_GEOMETRY", 4),
+    ("VIRTIO_BLK_F_RO", 5),
+    ("VIRTIO_BLK_F_BLK_SIZE", 6),
+    ("VIRTIO_BLK_F_FLUSH", 9),
+    ("VIRTIO_BLK_F_TOPOLOGY", 10),
+    ("VIRTIO_BLK_F_CONFIG_WCE", 11),
+    ("VIRTIO_BLK_F_MQ", 12),
+    ("VIRTIO_RING_F_INDIRECT_DESC", 28),
+    ("VIRTIO_RING_F_EVENT_IDX", 29),
+    ("VIRTIO_F_VERSION_1", 32),
+];
+
+/// What the guest shows as negotiated is what the device was told.
+#[test]
+fn features_are_those_that_the_device_was_told() {
+    let mut vm = disks(Guest::new()).boot();
+    let devices = vm.qmp(&qmp::x_query_virtio {});
+    assert_eq!(devices.len(), 4);
+    for device in devices {
+        let status = vm.qmp(&qmp::x_query_virtio_status {
+            path: device.path.clone(),
+        });
+        let serial_or_ro = format!("{:?}", status.guest_features);
+        let name = virtio_name(&mut vm, &device.path);
+        let features = vm.ok(&format!("cat /sys/bus/virtio/devices/{name}/features"));
+        for (feature, bit) in FEATURES {
+            let is_told = serial_or_ro.contains(&format!("{feature}:"));
+            let is_shown = features.as_bytes().get(bit) == Some(&b'1');
+            assert_eq!(
+                is_told, is_shown,
+                "{feature} of {name}: {features} {serial_or_ro}"
+            );
+        }
+        assert!(
+            features.as_bytes().get(32) == Some(&b'1'),
+            "{name}: {features}"
+        );
+    }
+}
+
+/// The guest's name of a device of QEMU: disks are counted in the order of their PCI functions.
+fn virtio_name(vm: &mut Vm, path: &str) -> String {
+    let id = path
+        .split('/')
+        .find_map(|part| part.strip_prefix("disk"))
+        .unwrap_or_else(|| panic!("a path with a disk's id: {path}"));
+    let name = format!("virtio{id}");
+    vm.ok(&format!("[ -e /sys/bus/virtio/devices/{name} ]"));
+    name
+}
