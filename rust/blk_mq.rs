@@ -46,8 +46,6 @@ mod dma;
 mod foreign;
 #[path = "blk_mq/hw_ctx.rs"]
 mod hw_ctx;
-#[path = "blk_mq/ida.rs"]
-mod ida;
 #[path = "blk_mq/limits.rs"]
 mod limits;
 #[path = "blk_mq/list.rs"]
@@ -102,10 +100,6 @@ pub use self::{
     },
     foreign::Borrowed,
     hw_ctx::HwCtx,
-    ida::{
-        Ida,
-        Index, //
-    },
     limits::{
         Features,
         QueueLimits, //

@@ -42,13 +42,13 @@ use blk_mq::{
     DiskBuilder,
     DmaConfig,
     GenDisk,
-    Ida,
     Major,
     MajorRegistration,
     QueueLimits,
     TagSet,
     TagSetConfig, //
 };
+use ida::Ida;
 use kernel::{
     device::{
         Bound,

@@ -276,16 +276,3 @@ void rust_ext_blk_set_geometry(struct hd_geometry *geo, u16 cylinders, u8 heads,
 	geo->heads = heads;
 	geo->sectors = sectors;
 }
-
-/* Initialises @ida unless *@ready says that it is; both lie in static memory. */
-void rust_ext_blk_ida_init_once(struct ida *ida, u32 *ready)
-{
-	static DEFINE_MUTEX(lock);
-
-	guard(mutex)(&lock);
-	if (!*ready) {
-		ida_init(ida);
-		/* Pairs with the load-acquire of those who find it initialised. */
-		smp_store_release(ready, 1);
-	}
-}

@@ -79,6 +79,5 @@ unsigned int rust_ext_blk_disk_refs(struct gendisk *disk);
 void rust_ext_blk_set_geometry(struct hd_geometry *geo, u16 cylinders, u8 heads,
 			       u8 sectors);
 
-void rust_ext_blk_ida_init_once(struct ida *ida, u32 *ready);
 
 #endif

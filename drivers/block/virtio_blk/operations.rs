@@ -47,7 +47,7 @@ pub(crate) struct Shared {
     /// Whether written data may be lost until it is flushed.
     pub(crate) has_write_cache: bool,
     /// The number in the disk's name, given back when the last opener is gone.
-    pub(crate) _index: blk_mq::Index,
+    pub(crate) _index: ida::Index,
 }
 
 impl Shared {

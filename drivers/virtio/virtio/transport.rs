@@ -16,6 +16,10 @@ use core::{
 };
 
 use bindings_ext as bindings;
+use ida::{
+    Ida,
+    Index, //
+};
 use kernel::{
     cpumask::Cpumask,
     device::{
@@ -159,12 +163,14 @@ pub trait Transport: Send + Sync + Sized {
 ///
 /// From registration until the [`Registration`] is dropped, `transport` points to its data.
 #[repr(C)]
-#[derive(Zeroable)]
 struct Instance {
     vdev: bindings::virtio_device,
     config_len: usize,
     transport: *const c_void,
 }
+
+// SAFETY: C structures, integers and pointers may be all zeroes.
+unsafe impl Zeroable for Instance {}
 
 /// Marks devices that are an [`Instance`]; devices of C transports have another type or none.
 #[repr(transparent)]
@@ -195,6 +201,7 @@ pub(crate) fn config_len(dev: &Device<Bound>) -> Option<usize> {
 pub struct Registration<T: Transport> {
     instance: NonNull<Instance>,
     transport: Pin<KBox<T>>,
+    _index: Index,
 }
 
 // SAFETY: Registering and unregistering can be done on any thread; the transport's data is `Send`
@@ -233,6 +240,10 @@ impl<T: Transport> Registration<T> {
         vdev.id.vendor = id.vendor;
         vdev.config = Ops::<T>::TABLE;
 
+        let index = INDICES.alloc(u32::MAX)?;
+        // CAST: The allocator's numbers are not negative as integers either.
+        vdev.index = index.get() as c_int;
+
         let instance = KBox::into_raw(instance);
         // SAFETY: The device is filled in, and `release` frees it from now on.
         unsafe { add(&raw mut (*instance).vdev) }.inspect_err(|_| {
@@ -244,6 +255,7 @@ impl<T: Transport> Registration<T> {
             // SAFETY: The pointer comes from a box.
             instance: unsafe { NonNull::new_unchecked(instance) },
             transport,
+            _index: index,
         })
     }
 
@@ -263,12 +275,8 @@ impl<T: Transport> Drop for Registration<T> {
     fn drop(&mut self) {
         let vdev = self.instance.as_ptr().cast::<bindings::virtio_device>();
         // SAFETY: By the type invariant the device is registered. Once it is not, nothing calls
-        // the transport, which is dropped after this.
-        unsafe {
-            let index = (*vdev).index;
-            bindings::device_unregister(&raw mut (*vdev).dev);
-            INDICES.free(index);
-        }
+        // the transport, which is dropped after this, as is the number in the name.
+        unsafe { bindings::device_unregister(&raw mut (*vdev).dev) };
     }
 }
 
@@ -282,34 +290,7 @@ unsafe extern "C" fn release(dev: *mut bindings::device) {
 }
 
 /// The numbers in the names of the devices.
-struct Indices(UnsafeCell<bindings::ida>);
-
-// SAFETY: The C structure has a lock of its own.
-unsafe impl Sync for Indices {}
-
-static INDICES: Indices = Indices(UnsafeCell::new(bindings::ida {
-    xa: bindings::xarray {
-        xa_flags: bindings::RUST_EXT_IDA_FLAGS,
-        ..pin_init::zeroed()
-    },
-}));
-
-impl Indices {
-    fn alloc(&self) -> Result<c_int> {
-        // SAFETY: The structure is initialized, and lives as long as the module.
-        let index = unsafe {
-            bindings::ida_alloc_range(self.0.get(), 0, c_uint::MAX >> 1, bindings::GFP_KERNEL)
-        };
-        to_result(index)?;
-        Ok(index)
-    }
-
-    fn free(&self, index: c_int) {
-        // CAST: An index is never negative.
-        // SAFETY: The index was given out by `alloc` and is freed once.
-        unsafe { bindings::ida_free(self.0.get(), index as c_uint) };
-    }
-}
+static INDICES: Ida = Ida::new();
 
 /// Initializes and adds a device. On an error the caller puts the device, and never frees it.
 ///
@@ -326,36 +307,24 @@ unsafe fn add(vdev: *mut bindings::virtio_device) -> Result {
         (*head).next = head;
         (*head).prev = head;
     }
-    let index = INDICES.alloc()?;
     // SAFETY: As above; the format takes one integer.
-    let result = unsafe {
-        (*vdev).index = index;
-        to_result(bindings::dev_set_name(
+    to_result(unsafe {
+        bindings::dev_set_name(
             &raw mut (*vdev).dev,
             c"virtio%u".as_char_ptr(),
-            index,
-        ))
-    }
-    .and_then(|()| {
-        // SAFETY: Everything but the driver core knows the device by now, which is all that a
-        // reset needs.
-        let dev: &Device<Bound> = unsafe { Device::from_raw(vdev) };
-        // Whoever used the device before has left it in some state.
-        dev.reset().inspect_err(|_| {
-            dev_err!(dev, "device does not finish its reset\n");
-        })?;
-        Handshake::start(dev).acknowledge();
-        // SAFETY: The device is ready to be found.
-        let result = to_result(unsafe { bindings::device_add(&raw mut (*vdev).dev) });
-        if result.is_err() {
-            dev.add_status(Status::FAILED);
-        }
-        result
-    });
-    if result.is_err() {
-        INDICES.free(index);
-    }
-    result
+            (*vdev).index,
+        )
+    })?;
+
+    // SAFETY: Everything but the driver core knows the device by now, which is all that a reset
+    // needs.
+    let dev: &Device<Bound> = unsafe { Device::from_raw(vdev) };
+    // Whoever used the device before has left it in some state.
+    dev.reset()?;
+    Handshake::start(dev).acknowledge();
+    // SAFETY: The device is ready to be found.
+    to_result(unsafe { bindings::device_add(&raw mut (*vdev).dev) })
+        .inspect_err(|_| dev.add_status(Status::FAILED))
 }
 
 /// The C table of operations for a transport.

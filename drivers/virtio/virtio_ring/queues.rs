@@ -61,8 +61,8 @@ impl<'bound> Found<'bound> {
     ///
     /// # Errors
     ///
-    /// `ENOENT` if the device has fewer queues, `EINVAL` for queues of an impossible size,
-    /// `ENOMEM`, and what the transport says.
+    /// `ENOENT` for a queue that the device does not have, `EINVAL` for more queues than it has or
+    /// for one of an impossible size, `ENOMEM`, and what the transport says.
     pub fn new<H: Handler>(
         dev: &'bound Device<Bound>,
         specs: &[QueueSpec],

@@ -46,7 +46,7 @@ impl Ida {
         if self.ready.load(Acquire) == 0 {
             // INVARIANT: The helper sets `ready` after it has initialised `ida`.
             // SAFETY: Both are static, and only initialised by this helper.
-            unsafe { bindings::rust_ext_blk_ida_init_once(self.ida.get(), self.ready.as_ptr()) };
+            unsafe { bindings::rust_ext_ida_init_once(self.ida.get(), self.ready.as_ptr()) };
         }
 
         // SAFETY: The allocator is initialised.
