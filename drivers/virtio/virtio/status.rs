@@ -165,9 +165,11 @@ impl<'a, F: StatusField + ?Sized> Handshake<'a, F, HasDriver> {
 }
 
 impl<F: StatusField + ?Sized> Handshake<'_, F, FeaturesOk> {
-    /// Sets `DRIVER_OK` (CORE-INIT-11), unless the driver has done so in its probe.
+    /// Sets `DRIVER_OK` (CORE-INIT-11), unless the driver has done so in its probe. A device that
+    /// was reset since then, because it broke the rules at once, stays as it is.
     pub fn driver_ok(self) {
-        if !self.field.status().contains(Status::DRIVER_OK) {
+        let status = self.field.status();
+        if status.contains(Status::FEATURES_OK) && !status.contains(Status::DRIVER_OK) {
             self.field.add_status(Status::DRIVER_OK);
         }
     }

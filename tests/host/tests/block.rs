@@ -3,7 +3,6 @@
 //! The pure parts of the block driver: what the device sees, and what it may say of itself.
 
 #[path = "../../../drivers/block/virtio_blk/limits.rs"]
-#[expect(dead_code, reason = "the driver uses more of it than a test")]
 mod limits;
 #[path = "../../../drivers/block/virtio_blk/name.rs"]
 mod name;

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A small disk: what the device of type 2 does with a request.
+//!
+//! VIRTIO 1.4, 5.2.6 "Device Operation". A request is a header that the device reads, data one way
+//! or the other, and a byte of status that the device writes last.
+
+use super::{
+    chain::{
+        Element,
+        Malformed, //
+    },
+    memory::{
+        Memory,
+        Window, //
+    },
+    ring::Ring,
+};
+
+/// Read from the disk (`VIRTIO_BLK_T_IN`).
+pub const IN: u32 = 0;
+/// Write to the disk (`VIRTIO_BLK_T_OUT`).
+pub const OUT: u32 = 1;
+/// Make all that was written last (`VIRTIO_BLK_T_FLUSH`).
+pub const FLUSH: u32 = 4;
+/// Tell the serial number (`VIRTIO_BLK_T_GET_ID`).
+pub const GET_ID: u32 = 8;
+
+/// Done (`VIRTIO_BLK_S_OK`).
+pub const OK: u8 = 0;
+/// Failed (`VIRTIO_BLK_S_IOERR`).
+pub const IOERR: u8 = 1;
+/// Not known (`VIRTIO_BLK_S_UNSUPP`).
+pub const UNSUPP: u8 = 2;
+
+/// Bytes of a sector.
+pub const SECTOR: u64 = 512;
+/// Bytes of a request's header.
+const HEADER: u64 = 16;
+/// Bytes of a serial number.
+const ID_BYTES: u64 = 20;
+/// Bytes that are moved at once.
+const PIECE: usize = 512;
+
+/// What the data of a disk is kept in.
+pub trait Store {
+    /// The number of bytes.
+    fn len(&self) -> u64;
+
+    /// Copies bytes out; the caller has checked the range.
+    fn read(&self, offset: u64, bytes: &mut [u8]);
+
+    /// Copies bytes in; the caller has checked the range. Returns whether there was room.
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> bool;
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// How many bytes were written to the buffer, status included.
+    pub written: u32,
+    /// How many bytes could have been.
+    pub writable: u32,
+    /// The status.
+    pub status: u8,
+}
+
+/// A request on its way: where in the readable and the writable part it has come to.
+struct Request<'a, M: Memory> {
+    ring: &'a Ring<M>,
+    head: u16,
+    readable: u64,
+    writable: u64,
+}
+
+impl<M: Memory> Request<'_, M> {
+    /// Measures the two parts of the buffer.
+    fn new(ring: &Ring<M>, head: u16) -> Result<Request<'_, M>, Malformed> {
+        let (mut readable, mut writable) = (0, 0);
+        for element in ring.walk(head) {
+            let element = element?;
+            *if element.is_writable {
+                &mut writable
+            } else {
+                &mut readable
+            } += u64::from(element.len);
+        }
+        Ok(Request {
+            ring,
+            head,
+            readable,
+            writable,
+        })
+    }
+
+    /// Goes over the bytes `offset..end` of one of the parts in pieces that lie in one element:
+    /// `f` gets the memory, where in it the piece starts, how long it is and how far it is into
+    /// the range. Returns whether all of the memory was there.
+    fn pieces(
+        &self,
+        is_writable: bool,
+        offset: u64,
+        end: u64,
+        mut f: impl FnMut(&M::Window, usize, usize, u64) -> bool,
+    ) -> bool {
+        let mut at = 0;
+        let wanted = |element: &Element| element.is_writable == is_writable;
+        for element in self.ring.walk(self.head).flatten().filter(wanted) {
+            let len = u64::from(element.len);
+            let (from, to) = (offset.max(at), end.min(at + len));
+            if from < to {
+                // CAST: An element has less than 2^32 bytes.
+                let (start, stop) = ((from - at) as usize, (to - at) as usize);
+                let Some(window) = self.ring.memory().map(element.addr, element.len as usize)
+                else {
+                    return false;
+                };
+                let mut start = start;
+                while start < stop {
+                    let piece = PIECE.min(stop - start);
+                    let done = at + start as u64 - offset;
+                    if !f(&window, start, piece, done) {
+                        return false;
+                    }
+                    start += piece;
+                }
+            }
+            at += len;
+        }
+        at >= end
+    }
+
+    /// Writes bytes into the writable part.
+    fn put(&self, offset: u64, bytes: &[u8]) -> bool {
+        let end = offset + bytes.len() as u64;
+        self.pieces(true, offset, end, |window, start, piece, done| {
+            // CAST: Within `bytes`.
+            let from = done as usize;
+            match bytes.get(from..from + piece) {
+                Some(bytes) => {
+                    window.write(start, bytes);
+                    true
+                }
+                None => false,
+            }
+        })
+    }
+
+    /// Reads the header: the type and the sector.
+    fn header(&self) -> Option<(u32, u64)> {
+        let mut header = [0u8; HEADER as usize];
+        if self.readable < HEADER {
+            return None;
+        }
+        let is_read = self.pieces(false, 0, HEADER, |window, start, piece, done| {
+            // CAST: Within the header.
+            let to = done as usize;
+            match header.get_mut(to..to + piece) {
+                Some(bytes) => {
+                    window.read(start, bytes);
+                    true
+                }
+                None => false,
+            }
+        });
+        let [t0, t1, t2, t3, _, _, _, _, s0, s1, s2, s3, s4, s5, s6, s7] = header;
+        is_read.then(|| {
+            (
+                u32::from_le_bytes([t0, t1, t2, t3]),
+                u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]),
+            )
+        })
+    }
+}
+
+/// Does what a request asks for, and returns its status and how many bytes of data were written.
+fn work<M: Memory>(
+    request: &Request<'_, M>,
+    store: &mut impl Store,
+    serial: &[u8; ID_BYTES as usize],
+) -> (u8, u64) {
+    // The last byte is that of the status.
+    let Some(room) = request.writable.checked_sub(1) else {
+        return (IOERR, 0);
+    };
+    let Some((kind, sector)) = request.header() else {
+        return (IOERR, 0);
+    };
+    let start = sector.checked_mul(SECTOR);
+    let fits = |len: u64| {
+        start
+            .filter(|start| len % SECTOR == 0 && start.checked_add(len).is_some_and(|end| end <= store.len()))
+    };
+    let mut piece_of_store = [0u8; PIECE];
+    match kind {
+        IN => {
+            let Some(start) = fits(room) else {
+                return (IOERR, 0);
+            };
+            let done = request.pieces(true, 0, room, |window, at, piece, done| {
+                match piece_of_store.get_mut(..piece) {
+                    Some(bytes) => {
+                        store.read(start + done, bytes);
+                        window.write(at, bytes);
+                        true
+                    }
+                    None => false,
+                }
+            });
+            if done {
+                (OK, room)
+            } else {
+                (IOERR, 0)
+            }
+        }
+        OUT => {
+            let Some(start) = fits(request.readable - HEADER) else {
+                return (IOERR, 0);
+            };
+            let done = request.pieces(false, HEADER, request.readable, |window, at, piece, done| {
+                match piece_of_store.get_mut(..piece) {
+                    Some(bytes) => {
+                        window.read(at, bytes);
+                        store.write(start + done, bytes)
+                    }
+                    None => false,
+                }
+            });
+            (if done { OK } else { IOERR }, 0)
+        }
+        FLUSH => (OK, 0),
+        GET_ID if room >= ID_BYTES => {
+            let done = request.put(0, serial);
+            (if done { OK } else { IOERR }, ID_BYTES)
+        }
+        GET_ID => (IOERR, 0),
+        _ => (UNSUPP, 0),
+    }
+}
+
+/// Serves the request with the given head, and writes `status` or, without it, its true status.
+///
+/// # Errors
+///
+/// What is wrong with the chain.
+pub fn serve<M: Memory>(
+    ring: &Ring<M>,
+    head: u16,
+    store: &mut impl Store,
+    serial: &[u8; ID_BYTES as usize],
+    status: Option<u8>,
+) -> Result<Outcome, Malformed> {
+    let request = Request::new(ring, head)?;
+    let (true_status, data) = work(&request, store, serial);
+    let status = status.unwrap_or(true_status);
+    let last = request.writable.saturating_sub(1);
+    let has_status = request.writable > 0 && request.put(last, &[status]);
+    // The length counts from the start, so with the status it is all (as other devices do it).
+    let written = if has_status { request.writable } else { data };
+    // CAST: A chain has less than 2^32 bytes.
+    Ok(Outcome {
+        written: written as u32,
+        writable: request.writable as u32,
+        status,
+    })
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A disk in memory, honest or not.
+
+use core::sync::atomic::{
+    AtomicU32,
+    Ordering, //
+};
+
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::Mutex, //
+};
+
+use super::{
+    device::{
+        blk::{
+            self,
+            Outcome,
+            Store, //
+        },
+        fault::{
+            Fault,
+            Plan, //
+        },
+    },
+    machine::{
+        DeviceRing,
+        Machine,
+        Nature, //
+    },
+};
+
+/// The serial number.
+const SERIAL: &[u8; 20] = b"virtio-fake-disk\0\0\0\0";
+/// Bytes that are allocated at once.
+const BLOCK: usize = 4096;
+/// A status that the specification does not know.
+const UNKNOWN_STATUS: u8 = 0x55;
+
+/// Memory that is there once it was written to.
+pub struct Sparse {
+    blocks: KVVec<Option<KBox<[u8; BLOCK]>>>,
+}
+
+impl Sparse {
+    /// Makes a store of so many bytes, all zero.
+    pub fn new(bytes: usize) -> Result<Self> {
+        let count = bytes.div_ceil(BLOCK);
+        let mut blocks = KVVec::with_capacity(count, GFP_KERNEL)?;
+        for _ in 0..count {
+            blocks.push(None, GFP_KERNEL)?;
+        }
+        Ok(Self { blocks })
+    }
+
+    /// Splits a range into pieces that lie in one block: number of the block, start, and length.
+    fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+        let mut at = offset;
+        let mut left = len;
+        core::iter::from_fn(move || {
+            // CAST: A block number of a store in memory fits.
+            let (block, start) = ((at / BLOCK as u64) as usize, (at % BLOCK as u64) as usize);
+            let piece = left.min(BLOCK - start);
+            at += piece as u64;
+            left -= piece;
+            (piece > 0).then_some((block, start, piece))
+        })
+    }
+}
+
+impl Store for Sparse {
+    fn len(&self) -> u64 {
+        (self.blocks.len() * BLOCK) as u64
+    }
+
+    fn read(&self, offset: u64, bytes: &mut [u8]) {
+        let mut rest = bytes;
+        for (block, start, piece) in Self::pieces(offset, rest.len()) {
+            let Some((to, after)) = rest.split_at_mut_checked(piece) else {
+                return;
+            };
+            let from = self.blocks.get(block).and_then(Option::as_ref);
+            match from.and_then(|from| from.get(start..start + piece)) {
+                Some(from) => to.copy_from_slice(from),
+                None => to.fill(0),
+            }
+            rest = after;
+        }
+    }
+
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> bool {
+        let mut rest = bytes;
+        for (block, start, piece) in Self::pieces(offset, rest.len()) {
+            let Some((from, after)) = rest.split_at_checked(piece) else {
+                return false;
+            };
+            let Some(slot) = self.blocks.get_mut(block) else {
+                return false;
+            };
+            if slot.is_none() {
+                // Memory may be short because of what is being written here: do not wait for it.
+                *slot = KBox::new([0; BLOCK], GFP_ATOMIC).ok();
+            }
+            let to = slot.as_mut().and_then(|to| to.get_mut(start..start + piece));
+            match to {
+                Some(to) => to.copy_from_slice(from),
+                None => return false,
+            }
+            rest = after;
+        }
+        true
+    }
+}
+
+/// A disk.
+#[pin_data]
+pub struct Disk {
+    #[pin]
+    store: Mutex<Sparse>,
+    plan: Plan,
+    served: AtomicU32,
+}
+
+impl Disk {
+    /// Makes a disk that behaves as planned.
+    pub fn new(store: Sparse, plan: Plan) -> Result<Pin<KBox<Self>>> {
+        KBox::pin_init(
+            try_pin_init!(Self {
+                store <- new_mutex!(store, "virtio_fake::store"),
+                plan,
+                served: AtomicU32::new(0),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Serves one request, and writes `status` or its true status.
+    fn serve_one(&self, ring: &DeviceRing, head: u16, status: Option<u8>) -> Outcome {
+        let result = blk::serve(ring, head, &mut *self.store.lock(), SERIAL, status);
+        result.unwrap_or_else(|malformed| {
+            pr_err!("driver has made a bad request: {:?}\n", malformed);
+            Outcome {
+                written: 0,
+                writable: 0,
+                status: blk::IOERR,
+            }
+        })
+    }
+
+    /// Serves one request with something wrong. Returns whether to interrupt the driver.
+    fn answer(
+        &self,
+        fault: Fault,
+        machine: &Machine<Pin<KBox<Self>>>,
+        ring: &mut DeviceRing,
+        head: u16,
+    ) -> bool {
+        let size = ring.size();
+        match fault {
+            Fault::IdOutOfRange => ring.finish_id(u32::from(size) + 77, 0),
+            Fault::IdNotInFlight => ring.finish_id(u32::from((head + 1) % size), 0),
+            Fault::Twice => {
+                let outcome = self.serve_one(ring, head, None);
+                ring.finish(head, outcome.written) | ring.finish(head, outcome.written)
+            }
+            Fault::LengthTooLong => {
+                let outcome = self.serve_one(ring, head, None);
+                ring.finish(head, outcome.writable.saturating_add(1))
+            }
+            Fault::IndexJump => {
+                ring.jump(0x8000);
+                true
+            }
+            Fault::Scribble => {
+                let outcome = self.serve_one(ring, head, None);
+                ring.scribble_chain(head);
+                ring.finish(head, outcome.written)
+            }
+            Fault::NoAnswer => false,
+            Fault::Gone => {
+                machine.registers(|registers| registers.set_fault(Fault::Gone));
+                false
+            }
+            Fault::NeedsReset => {
+                machine.registers(|registers| registers.need_reset());
+                machine.config_changed();
+                false
+            }
+            Fault::NothingWritten => ring.finish(head, 0),
+            Fault::IoError | Fault::UnknownStatus => {
+                let status = if fault == Fault::IoError {
+                    blk::IOERR
+                } else {
+                    UNKNOWN_STATUS
+                };
+                let outcome = self.serve_one(ring, head, Some(status));
+                ring.finish(head, outcome.written)
+            }
+            _ => {
+                let outcome = self.serve_one(ring, head, None);
+                ring.finish(head, outcome.written)
+            }
+        }
+    }
+}
+
+impl Nature for Pin<KBox<Disk>> {
+    const IS_ALIVE: bool = true;
+
+    fn serve(&self, machine: &Machine<Self>, _index: u16, ring: &mut DeviceRing) -> bool {
+        let mut wants_interrupt = false;
+        while machine.registers(|registers| registers.is_live()) {
+            let Some(head) = ring.pop() else {
+                break;
+            };
+            let fault = self.plan.at(self.served.fetch_add(1, Ordering::Relaxed));
+            wants_interrupt |= self.answer(fault, machine, ring, head);
+        }
+        wants_interrupt
+    }
+}

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Disks that are not there: fake devices on the virtio bus, served from memory.
+//!
+//! Loading the module makes a disk appear through whatever driver serves virtio block devices. The
+//! parameters say what the device offers and what is wrong with it, so that guest tools meet
+//! devices that no hypervisor has. For the numbers of `fault` see [`device::fault::Fault`].
+//!
+//! - [`device`] is the device's side, which knows nothing of the kernel.
+//! - [`machine`] runs it, [`mapping`] gives it memory, [`transport`] connects it with the bus.
+//! - [`disk`] is what it does.
+
+pub mod device;
+pub mod disk;
+pub mod machine;
+pub mod mapping;
+pub mod trace;
+pub mod transport;
+
+use kernel::{
+    device::Bound,
+    faux,
+    prelude::*,
+    str::CString, //
+};
+use virtio::{
+    features,
+    id::DeviceId,
+    transport::Registration,
+    Features, //
+};
+
+use crate::{
+    device::{
+        fault::{
+            Fault,
+            Plan, //
+        },
+        registers::Registers, //
+    },
+    disk::{
+        Disk,
+        Sparse, //
+    },
+    machine::Machine,
+    transport::{
+        FakeTransport,
+        QueueOffer, //
+    },
+};
+
+module! {
+    type: FakeModule,
+    name: "virtio_fake",
+    authors: ["The Rust virtio authors"],
+    description: "Fake virtio devices for tests",
+    license: "GPL",
+    params: {
+        disks: u32 {
+            default: 1,
+            description: "How many disks there are",
+        },
+        device: u32 {
+            default: 2,
+            description: "The type of device, 2 for a disk",
+        },
+        vendor: u32 {
+            default: 0x1af4,
+            description: "The vendor",
+        },
+        size_mib: u32 {
+            default: 64,
+            description: "How much data a disk holds",
+        },
+        capacity: u64 {
+            default: 0,
+            description: "What a disk says it holds, in sectors; 0 for the truth",
+        },
+        blk_size: u32 {
+            default: 0,
+            description: "Bytes of a block; 0 to say nothing",
+        },
+        size_max: u32 {
+            default: 0,
+            description: "Bytes of the largest segment; 0 to say nothing",
+        },
+        seg_max: u32 {
+            default: 126,
+            description: "Segments of a request; 4294967295 to say nothing",
+        },
+        num_queues: u16 {
+            default: 1,
+            description: "Queues; 1 to say nothing",
+        },
+        found_queues: u16 {
+            default: 0,
+            description: "Queues that there really are; 0 for as many as said",
+        },
+        queue_size: u32 {
+            default: 128,
+            description: "Descriptors of a queue",
+        },
+        config_len: u32 {
+            default: 60,
+            description: "Bytes of the configuration space",
+        },
+        readonly: u32 {
+            default: 0,
+            description: "Whether disks are read-only",
+        },
+        features_on: u64 {
+            default: 0,
+            description: "Feature bits 0 to 63 to offer besides",
+        },
+        features_off: u64 {
+            default: 0,
+            description: "Feature bits 0 to 63 not to offer",
+        },
+        fault: u32 {
+            default: 0,
+            description: "What is wrong: a number, see tests/fake/device/fault.rs",
+        },
+        fault_after: u32 {
+            default: 0,
+            description: "How many requests are served well before that",
+        },
+    },
+}
+
+/// Bits of block devices: VIRTIO 1.4, 5.2.3 "Feature bits".
+const SIZE_MAX: u32 = 1;
+const SEG_MAX: u32 = 2;
+const RO: u32 = 5;
+const BLK_SIZE: u32 = 6;
+const FLUSH: u32 = 9;
+const MQ: u32 = 12;
+
+/// What the parameters ask for.
+struct Wish {
+    features: Features,
+    /// VIRTIO 1.4, 5.2.4 "Device configuration layout".
+    config: [u8; 60],
+    plan: Plan,
+}
+
+impl Wish {
+    fn new() -> Result<Self> {
+        let fault = *module_parameters::fault.value_ref();
+        let Some(fault) = Fault::from_number(fault) else {
+            pr_err!("there is no fault {}\n", fault);
+            return Err(EINVAL);
+        };
+        let mut wish = Self {
+            features: Features::from_bits(&[
+                FLUSH,
+                features::VERSION_1,
+                features::INDIRECT_DESC,
+                features::EVENT_IDX,
+            ]),
+            config: [0; 60],
+            plan: Plan {
+                fault,
+                after: module_parameters::fault_after.value(),
+            },
+        };
+        let capacity = match module_parameters::capacity.value() {
+            0 => u64::from(module_parameters::size_mib.value()) * 2048,
+            capacity => capacity,
+        };
+        let seg_max = module_parameters::seg_max.value();
+        let num_queues = module_parameters::num_queues.value();
+        wish.put(0, &capacity.to_le_bytes(), None);
+        wish.optional(SIZE_MAX, 8, module_parameters::size_max.value(), 0);
+        wish.optional(SEG_MAX, 12, seg_max, u32::MAX);
+        wish.optional(BLK_SIZE, 20, module_parameters::blk_size.value(), 0);
+        if num_queues != 1 {
+            wish.put(34, &num_queues.to_le_bytes(), Some(MQ));
+        }
+        if module_parameters::readonly.value() != 0 {
+            wish.features = wish.features.with(RO);
+        }
+        let on = Features::from_words([module_parameters::features_on.value(), 0]);
+        let off = Features::from_words([module_parameters::features_off.value(), 0]);
+        wish.features = wish.features.or(on).and_not(off);
+        Ok(wish)
+    }
+
+    /// Puts a value into the configuration, and with it the feature that it belongs to.
+    fn put(&mut self, offset: usize, bytes: &[u8], feature: Option<u32>) {
+        if let Some(to) = self.config.get_mut(offset..offset + bytes.len()) {
+            to.copy_from_slice(bytes);
+        }
+        if let Some(feature) = feature {
+            self.features = self.features.with(feature);
+        }
+    }
+
+    fn optional(&mut self, feature: u32, offset: usize, value: u32, nothing: u32) {
+        if value != nothing {
+            self.put(offset, &value.to_le_bytes(), Some(feature));
+        }
+    }
+
+    /// The configuration, cut to the length that is asked for.
+    fn config(&self) -> &[u8] {
+        let len = module_parameters::config_len.value() as usize;
+        self.config.get(..len).unwrap_or(&self.config)
+    }
+
+    /// What is wrong with the registers: what cannot wait for a number of requests.
+    fn fault(&self) -> Fault {
+        if self.plan.after == 0 {
+            self.plan.fault
+        } else {
+            Fault::None
+        }
+    }
+
+    fn queues(&self) -> QueueOffer {
+        let count = match module_parameters::found_queues.value() {
+            0 => module_parameters::num_queues.value(),
+            count => count,
+        };
+        let has_none = self.plan.fault == Fault::NoQueue;
+        QueueOffer {
+            count: if has_none { 0 } else { count.into() },
+            size: module_parameters::queue_size.value(),
+        }
+    }
+}
+
+/// One device. It goes before what it hangs from.
+struct Fake {
+    device: Registration<FakeTransport<Pin<KBox<Disk>>>>,
+    parent: faux::Registration,
+}
+
+impl Fake {
+    fn new(wish: &Wish, number: u32) -> Result<Self> {
+        let bytes = module_parameters::size_mib.value() as usize * 1024 * 1024;
+        let disk = Disk::new(Sparse::new(bytes)?, wish.plan)?;
+        let registers = Registers::new(wish.features.words(), wish.config(), wish.fault());
+        let machine = Machine::new(registers, disk)?;
+        let name = CString::try_from_fmt(fmt!("virtio_fake.{number}"))?;
+        let parent = faux::Registration::new(&name, None)?;
+        let parent_dev: &kernel::device::Device<Bound> = parent.as_ref().as_ref();
+        let id = DeviceId::new(
+            module_parameters::device.value(),
+            module_parameters::vendor.value(),
+        );
+        let transport = FakeTransport::new(machine, wish.queues());
+        let device = Registration::new(parent_dev, id, Ok(transport))?;
+        Ok(Self { device, parent })
+    }
+
+    /// Takes the device away, and waits until nothing of it is left.
+    fn remove(self) {
+        let machine = self.device.transport().machine().clone();
+        drop(self.device);
+        machine.finish();
+        let complaints = machine.complaints();
+        if complaints != device::registers::Complaints::NONE {
+            pr_err!("driver has broken rules: {:?}\n", complaints);
+        }
+        drop(self.parent);
+    }
+}
+
+/// The module: the devices are there while it lives.
+pub struct FakeModule {
+    fakes: KVec<Fake>,
+}
+
+impl kernel::Module for FakeModule {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let wish = Wish::new()?;
+        let mut this = Self { fakes: KVec::new() };
+        for number in 0..module_parameters::disks.value() {
+            let fake = Fake::new(&wish, number)?;
+            this.fakes.push(fake, GFP_KERNEL)?;
+        }
+        Ok(this)
+    }
+}
+
+impl Drop for FakeModule {
+    fn drop(&mut self) {
+        while let Some(fake) = self.fakes.pop() {
+            fake.remove();
+        }
+    }
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which of the features on offer are accepted.
+
+use kernel::prelude::*;
+
+#[kunit_tests(virtio_features)]
+mod tests {
+    use super::*;
+
+    use virtio::{
+        features,
+        Features, //
+    };
+
+    use crate::{
+        core_device,
+        device::fault::Fault,
+        driver::{
+            Plan,
+            TestFeature, //
+        },
+        rig::{
+            Offer,
+            Rig, //
+        },
+        trace::Event,
+    };
+
+    /// Every bit there is.
+    const ALL: Features = Features::from_words([u64::MAX; 2]);
+
+    fn offer(features: Features) -> Offer<'static> {
+        Offer {
+            features,
+            ..Offer::PLAIN
+        }
+    }
+
+    fn accepted(rig: &Rig) -> Features {
+        Features::from_words(rig.machine().registers(|registers| registers.accepted()))
+    }
+
+    /// CORE-FEAT-1 to CORE-FEAT-8, N1, N3, N4: of all bits, those are accepted that the driver
+    /// lists and those of the transport's range that the ring implements. NOTIFY_ON_EMPTY (N8),
+    /// reserved and undefined bits are not, nor is one of the transport's range that the driver
+    /// lists.
+    #[test]
+    fn core_feat_4_all_bits_offered() -> Result {
+        let rig = Rig::new(offer(ALL), Plan::NORMAL)?;
+        check!(rig.has_driver());
+        let expected = Features::from_bits(&[
+            0,
+            5,
+            27,
+            42,
+            70,
+            features::INDIRECT_DESC,
+            features::EVENT_IDX,
+            features::VERSION_1,
+            features::ACCESS_PLATFORM,
+            features::ORDER_PLATFORM,
+        ]);
+        // What the ring implements may grow, but only within the transport's range.
+        let ring = virtio_ring::supported_features().and(Features::TRANSPORT);
+        check!(accepted(&rig).and_not(Features::TRANSPORT) == expected.and_not(Features::TRANSPORT));
+        check!(accepted(&rig).and(Features::TRANSPORT) == ring);
+        check!(expected.and_not(accepted(&rig)).is_empty());
+        check!(rig.bound().features() == accepted(&rig));
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// CORE-FEAT-1: each bit that is offered alone is accepted alone or not at all.
+    #[test]
+    fn core_feat_1_nothing_but_what_is_offered() -> Result {
+        for bit in 0..Features::BITS {
+            let offered = Offer::PLAIN.features.with(bit);
+            // No DMA for a device without hardware.
+            if bit == features::ACCESS_PLATFORM {
+                continue;
+            }
+            let rig = Rig::new(offer(offered), Plan::NORMAL)?;
+            check!(accepted(&rig).and_not(offered).is_empty());
+            check!(accepted(&rig).contains(features::VERSION_1));
+            let known = matches!(bit, 0 | 5 | 27 | 42 | 70)
+                || virtio_ring::supported_features().contains(bit);
+            check_eq!(accepted(&rig).contains(bit), known);
+            check!(rig.finish());
+        }
+        Ok(())
+    }
+
+    /// CORE-FEAT-9, CORE-FEAT-12: a device without any feature of its own will do.
+    #[test]
+    fn core_feat_9_nothing_offered_but_version_1() -> Result {
+        let rig = Rig::plain()?;
+        check!(rig.has_driver());
+        check!(accepted(&rig) == Features::from_bits(&[features::VERSION_1]));
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// CORE-RSVD-1, CORE-RSVD-2, N12, CORE-FEAT-10, CORE-FEAT-11: a device without VERSION_1 is
+    /// refused before the driver sees it.
+    #[test]
+    fn n12_legacy_device_is_refused() -> Result {
+        let rig = Rig::new(offer(ALL.without(features::VERSION_1)), Plan::NORMAL)?;
+        check!(!rig.has_driver());
+        check_eq!(rig.script().probes(), 0);
+        check_eq!(rig.trace().count(Event::Features), 0);
+        check_eq!(rig.status(), 0x83);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// CORE-INIT-8, N5: the features are written once.
+    #[test]
+    fn n5_features_are_written_once() -> Result {
+        let rig = Rig::plain()?;
+        check_eq!(rig.trace().count(Event::Features), 1);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// N7: what a driver is told is what was agreed on.
+    #[test]
+    fn n7_driver_sees_what_was_agreed_on() -> Result {
+        let rig = Rig::new(Offer::PLAIN.with(5).with(70).with(38), Plan::NORMAL)?;
+        let negotiated = rig.script().negotiated().ok_or(ENODEV)?;
+        check!(negotiated.has(TestFeature::Fifth));
+        check!(negotiated.has(TestFeature::High));
+        check!(!negotiated.has(TestFeature::Low));
+        check!(!negotiated.has(TestFeature::Above));
+        check!(!negotiated.has(TestFeature::Transport));
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// N26: a device that offers less after a reset is taken at its new word.
+    #[test]
+    fn n26_offer_shrinks_over_a_reset() -> Result {
+        let rig = Rig::new(
+            Offer::PLAIN.with(5).fault(Fault::FeaturesShrink),
+            Plan::NORMAL,
+        )?;
+        check!(accepted(&rig).contains(5));
+        core_device::release(rig.device());
+        check!(core_device::attach(rig.device())?);
+        check!(!accepted(&rig).contains(5));
+        check!(!rig.bound().features().contains(5));
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// CORE-FEAT-2: what needs a feature that is not there goes with it, over several steps.
+    #[test]
+    fn core_feat_2_orphans_are_dropped() -> Result {
+        let needs = [(9, 8), (8, 7), (7, 6)];
+        let set = |bits: &[u32]| Features::from_bits(bits);
+        check!(set(&[6, 7, 8, 9]).without_orphans(&needs) == set(&[6, 7, 8, 9]));
+        check!(set(&[7, 8, 9, 1]).without_orphans(&needs) == set(&[1]));
+        check!(set(&[6, 8, 9]).without_orphans(&needs) == set(&[6]));
+        Ok(())
+    }
+}
