@@ -125,6 +125,7 @@ struct Disk<'bound> {
     #[pin]
     disk: Mutex<Option<blk_mq::Disk<Disks>>>,
     queues: ReadyQueues<'bound, RequestQueue>,
+    features: Negotiated<Feature>,
 }
 
 impl virtio::Driver for VirtioBlk {
@@ -143,8 +144,15 @@ impl virtio::Driver for VirtioBlk {
             Ok(try_pin_init!(Disk {
                 disk <- new_mutex!(Some(disk)),
                 queues,
+                features,
             }))
         })
+    }
+
+    fn config_changed<'bound>(dev: &'bound Device<Bound>, data: Pin<&Disk<'bound>>) {
+        if let Some(disk) = &*data.disk.lock() {
+            follow_capacity(dev, data.features, disk);
+        }
     }
 
     fn unbind<'bound>(dev: &'bound Device<Core<'_>>, data: Pin<&Disk<'bound>>) {
@@ -278,6 +286,22 @@ fn queue_limits(limits: &Limits, config: &Config) -> QueueLimits {
         queue.set_features(blk_mq::Features::WRITE_CACHE);
     }
     queue
+}
+
+/// Gives a disk the size that its device has now. One that makes no sense is not followed.
+fn follow_capacity(dev: &Device<Bound>, features: Negotiated<Feature>, disk: &GenDisk<Disks>) {
+    let sectors = match Config::capacity_sectors(dev, features) {
+        Ok(sectors) => sectors,
+        Err(_) => return dev_err!(dev, "[{}] cannot read the new size\n", disk.name()),
+    };
+    match Limits::check_capacity(sectors) {
+        Ok(sectors) if sectors != disk.capacity() => {
+            disk.set_capacity_and_notify(sectors);
+            log_size(dev, disk, "new size: ");
+        }
+        Ok(_) => {}
+        Err(refusal) => dev_err!(dev, "[{}] {}\n", disk.name(), refusal),
+    }
 }
 
 /// Says how large a disk is.

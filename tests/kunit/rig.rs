@@ -19,6 +19,7 @@ use kernel::{
     },
 };
 use virtio::{
+    driver::Adapter,
     features,
     id::DeviceId,
     transport::Registration,
@@ -46,6 +47,7 @@ use crate::{
         self,
         Plan,
         Script,
+        TestDriver,
         TestQueue,
         Token, //
     },
@@ -187,8 +189,11 @@ impl Rig {
         &self.script
     }
 
-    /// What happened.
+    /// What happened, up to now: reports of config changes are on their way no longer.
     pub fn trace(&self) -> &Trace {
+        if self.has_driver() {
+            Adapter::<TestDriver>::flush_config_changes(self.bound());
+        }
         self.machine.trace()
     }
 
@@ -217,10 +222,7 @@ impl Rig {
     }
 
     /// Uses the driver's side of the first queue.
-    pub fn driver<R>(
-        &self,
-        f: impl FnOnce(&mut Queue<Token>) -> (R, Submission),
-    ) -> Result<R> {
+    pub fn driver<R>(&self, f: impl FnOnce(&mut Queue<Token>) -> (R, Submission)) -> Result<R> {
         let channel = self.channel(0)?;
         let live = channel.access().ok_or(ENODEV)?;
         Ok(live.with(|queue, ()| f(queue)))

@@ -164,4 +164,16 @@ impl Config {
             })
         })
     }
+
+    /// Reads the capacity alone, after the device said that something has changed (BLK-OP-1).
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub(crate) fn capacity_sectors(
+        dev: &Device<Bound>,
+        features: Negotiated<Feature>,
+    ) -> Result<u64> {
+        dev.config(features).read(&CAPACITY)
+    }
 }

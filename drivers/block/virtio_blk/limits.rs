@@ -122,9 +122,7 @@ impl Limits {
         queue: &QueueConfig,
         max_mapping_bytes: usize,
     ) -> Result<Self, Refusal> {
-        if device.capacity_sectors > MAX_BYTES / u64::from(SECTOR_SIZE) {
-            return Err(Refusal::Capacity(device.capacity_sectors));
-        }
+        let capacity_sectors = Self::check_capacity(device.capacity_sectors)?;
         let block = device.blk_size.unwrap_or(SECTOR_SIZE);
         if !block.is_power_of_two() || !(SECTOR_SIZE..=MAX_BLOCK_SIZE).contains(&block) {
             return Err(Refusal::BlockSize(block));
@@ -141,7 +139,7 @@ impl Limits {
             None => Bytes::default(),
         };
         Ok(Self {
-            capacity_sectors: device.capacity_sectors,
+            capacity_sectors,
             logical_block_size: block,
             physical_block_size: topology.physical_block,
             alignment_offset: topology.alignment_offset,
@@ -150,6 +148,15 @@ impl Limits {
             max_segments: Self::segments(device.seg_max, queue)?,
             max_segment_size,
         })
+    }
+
+    /// Refuses a capacity beyond what can be addressed in bytes (K42).
+    pub fn check_capacity(sectors: u64) -> Result<u64, Refusal> {
+        if sectors > MAX_BYTES / u64::from(SECTOR_SIZE) {
+            Err(Refusal::Capacity(sectors))
+        } else {
+            Ok(sectors)
+        }
     }
 
     /// Bounds the segments of a request so that it always fits into an empty queue (H31). Without

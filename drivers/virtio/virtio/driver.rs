@@ -101,7 +101,8 @@ pub trait Driver: 'static {
         features: Negotiated<Self::Feature>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound;
 
-    /// Hears that the device's configuration has changed. Called with interrupts off.
+    /// Hears that the device's configuration has changed, once for changes that come close
+    /// together. Called from a work item, may sleep; never after `unbind` has started.
     fn config_changed<'bound>(dev: &'bound Device<Bound>, data: Pin<&Self::Data<'bound>>) {
         let _ = (dev, data);
     }
@@ -177,6 +178,20 @@ unsafe impl<T: Driver> driver::DriverLayout for Adapter<T> {
     const DEVICE_DRIVER_OFFSET: usize = offset_of!(bindings::virtio_driver, driver);
 }
 
+/// What is kept for a device while it is bound to a driver.
+///
+/// # Invariants
+///
+/// `work` is initialized, and runs [`Adapter::work`].
+#[pin_data]
+struct Binding<'bound, T: Driver> {
+    #[pin]
+    work: Opaque<bindings::work_struct>,
+    dev: &'bound Device<Bound>,
+    #[pin]
+    data: T::Data<'bound>,
+}
+
 /// The bits of a driver's features, in the form that the C structure points to.
 struct FeatureTable<F>(PhantomData<F>);
 
@@ -249,24 +264,34 @@ impl<T: Driver> Adapter<T> {
         }
     }
 
-    /// Borrows the data that `probe` put into the device.
+    /// Borrows what `probe` put into the device.
     ///
     /// # Safety
     ///
     /// The device is bound to this driver.
-    unsafe fn data<'a>(vdev: *mut bindings::virtio_device) -> Pin<&'a T::Data<'a>> {
+    unsafe fn binding<'a>(vdev: *mut bindings::virtio_device) -> Pin<&'a Binding<'a, T>> {
         // SAFETY: `priv` is what `probe` put there, and stays until `remove`.
-        unsafe { Pin::<KBox<T::Data<'a>>>::borrow((*vdev).priv_.cast()) }
+        unsafe { Pin::<KBox<Binding<'a, T>>>::borrow((*vdev).priv_.cast()) }
     }
 
     unsafe extern "C" fn probe(vdev: *mut bindings::virtio_device) -> c_int {
         // SAFETY: The bus calls this for a registered device that it is binding to this driver.
-        let dev = unsafe { Device::<device::CoreInternal<'_>>::from_raw(vdev) };
+        let core = unsafe { Device::<device::CoreInternal<'_>>::from_raw(vdev) };
         from_result(|| {
-            let data = KBox::pin_init(T::probe(dev, Negotiated::of(dev)), GFP_KERNEL)?;
+            let binding = KBox::pin_init(
+                try_pin_init!(Binding::<'_, T> {
+                    work <- Opaque::ffi_init(|work| {
+                        // SAFETY: The memory is pinned, and the function fits it.
+                        unsafe { bindings::rust_ext_init_work(work, Some(Self::work)) }
+                    }),
+                    dev: core,
+                    data <- T::probe(core, Negotiated::of(core)),
+                }),
+                GFP_KERNEL,
+            )?;
             // SAFETY: The device is bound to this driver, to which `priv` belongs; a config change
             // is not reported before this returns.
-            unsafe { (*vdev).priv_ = data.into_foreign().cast() };
+            unsafe { (*vdev).priv_ = binding.into_foreign().cast() };
             Ok(0)
         })
     }
@@ -275,23 +300,53 @@ impl<T: Driver> Adapter<T> {
         // SAFETY: The bus calls this for a registered device that is bound to this driver.
         let dev = unsafe { Device::<device::CoreInternal<'_>>::from_raw(vdev) };
         // SAFETY: As above.
-        T::unbind(dev, unsafe { Self::data(vdev) });
+        let binding = unsafe { Self::binding(vdev) };
+        // SAFETY: By its invariant the work is initialized; the bus reports no change any more.
+        unsafe { bindings::disable_work_sync(binding.work.get()) };
+        // SAFETY: The field is structurally pinned.
+        T::unbind(dev, unsafe { binding.map_unchecked(|binding| &binding.data) });
         if dev.reset().is_err() {
             dev_err!(dev, "device is still running, its memory is lost\n");
         }
         // SAFETY: `priv` is what `probe` put there; it is taken out once.
-        let data = unsafe {
-            let data = (*vdev).priv_;
+        let binding = unsafe {
+            let binding = (*vdev).priv_;
             (*vdev).priv_ = core::ptr::null_mut();
-            Pin::<KBox<T::Data<'_>>>::from_foreign(data.cast())
+            Pin::<KBox<Binding<'_, T>>>::from_foreign(binding.cast())
         };
-        drop(data);
+        drop(binding);
     }
 
+    /// Hears of a config change with interrupts off, and leaves it to the work item.
     unsafe extern "C" fn config_changed(vdev: *mut bindings::virtio_device) {
-        // SAFETY: The bus calls this for a registered device that is bound to this driver.
-        let dev = unsafe { Device::<Bound>::from_raw(vdev) };
-        // SAFETY: As above; reports end before `remove` starts.
-        T::config_changed(dev, unsafe { Self::data(vdev) });
+        // SAFETY: The bus calls this for a device that is bound to this driver; reports end before
+        // `remove` starts. The work is initialized.
+        unsafe { bindings::rust_ext_schedule_work(Self::binding(vdev).work.get()) };
+    }
+
+    unsafe extern "C" fn work(work: *mut bindings::work_struct) {
+        // SAFETY: The work is in a binding, which waits for it before it goes and is pinned.
+        let binding = unsafe {
+            Pin::new_unchecked(&*kernel::container_of!(
+                Opaque::cast_from(work).cast_mut(),
+                Binding<'_, T>,
+                work
+            ))
+        };
+        let dev = binding.dev;
+        // SAFETY: The field is structurally pinned.
+        T::config_changed(dev, unsafe { binding.map_unchecked(|binding| &binding.data) });
+    }
+
+    /// Waits until `config_changed` has been called for every change that was reported before.
+    /// Sleeps. Nothing happens for a device of another driver.
+    pub fn flush_config_changes(dev: &Device<Bound>) {
+        let is_ours = crate::probe::BoundDriver::of(dev).is_some_and(|driver| {
+            driver.probe_is(Self::probe as unsafe extern "C" fn(*mut bindings::virtio_device) -> c_int)
+        });
+        if is_ours {
+            // SAFETY: The device is bound to this driver, and the work is initialized.
+            unsafe { bindings::flush_work(Self::binding(dev.as_raw()).work.get()) };
+        }
     }
 }

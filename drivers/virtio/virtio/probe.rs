@@ -51,6 +51,16 @@ impl<'a> BoundDriver<'a> {
         }
     }
 
+    /// Returns whether the driver has this function for its probe, which no other driver has.
+    pub(crate) fn probe_is(
+        self,
+        probe: unsafe extern "C" fn(*mut bindings::virtio_device) -> c_int,
+    ) -> bool {
+        self.0
+            .probe
+            .is_some_and(|own| core::ptr::fn_addr_eq(own, probe))
+    }
+
     /// Returns the features that the driver can use.
     fn features(self) -> Features {
         let mut known = Features::EMPTY;
