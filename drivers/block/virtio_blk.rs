@@ -182,7 +182,11 @@ fn start<'bound>(
     let number = index.get();
 
     let found = find_queues(dev, &config)?;
-    let smallest = found.virtqueues().map(Virtqueue::size).min().ok_or(EINVAL)?;
+    let smallest = found
+        .virtqueues()
+        .map(Virtqueue::size)
+        .min()
+        .ok_or(EINVAL)?;
     let has_indirect = found.virtqueues().all(Virtqueue::has_indirect);
     let limits = Limits::new(
         &config.device,
@@ -190,7 +194,8 @@ fn start<'bound>(
             size: smallest,
             has_indirect,
         },
-        dev.dma_device().map_or(usize::MAX, blk_mq::dma_max_mapping_size),
+        dev.dma_device()
+            .map_or(usize::MAX, blk_mq::dma_max_mapping_size),
     )
     .map_err(|refusal| {
         dev_err!(dev, "{}\n", refusal);
@@ -198,10 +203,12 @@ fn start<'bound>(
     })?;
 
     // A request takes one descriptor, or two at least where it cannot be described indirectly.
-    let depth = if has_indirect { smallest } else { (smallest / 2).max(1) };
-    let queues = found.with_handlers(|_| {
-        RequestQueue::new(dev, depth, &limits, has_indirect)
-    })?;
+    let depth = if has_indirect {
+        smallest
+    } else {
+        (smallest / 2).max(1)
+    };
+    let queues = found.with_handlers(|_| RequestQueue::new(dev, depth, &limits, has_indirect))?;
 
     let tag_set = Arc::pin_init(
         TagSet::<Disks>::new(

@@ -107,7 +107,10 @@ impl fmt::Display for Refusal {
             Self::SegmentSize(bytes) => write!(f, "invalid segment limit: size_max is {bytes}"),
             Self::Topology => f.write_str("invalid topology: sizes are too large"),
             Self::QueueSize(size) => {
-                write!(f, "queue of {size} is too small for a request without indirect descriptors")
+                write!(
+                    f,
+                    "queue of {size} is too small for a request without indirect descriptors"
+                )
             }
         }
     }
@@ -177,8 +180,7 @@ impl Limits {
     }
 
     fn topology(topology: &Topology, block: u32) -> Option<Bytes> {
-        let physical = block
-            .checked_mul(1_u32.checked_shl(topology.physical_block_exp.into())?)?;
+        let physical = block.checked_mul(1_u32.checked_shl(topology.physical_block_exp.into())?)?;
         Some(Bytes {
             physical_block: Some(physical),
             alignment_offset: block.checked_mul(topology.alignment_offset.into())?,

@@ -120,15 +120,17 @@ impl RequestQueue {
             return Err(rq.reject(status));
         }
         live.with(|queue, state| {
-            let result = self.add(queue, state, rq).map_err(|(reason, rq)| match reason {
-                AddError::Full => {
-                    // Under the lock, so that no completion can be missed.
-                    state.is_stopped = true;
-                    rq.hw_ctx().stop();
-                    rq.reject(Status::DEV_RESOURCE)
-                }
-                _ => rq.reject(Status::IOERR),
-            });
+            let result = self
+                .add(queue, state, rq)
+                .map_err(|(reason, rq)| match reason {
+                    AddError::Full => {
+                        // Under the lock, so that no completion can be missed.
+                        state.is_stopped = true;
+                        rq.hw_ctx().stop();
+                        rq.reject(Status::DEV_RESOURCE)
+                    }
+                    _ => rq.reject(Status::IOERR),
+                });
             // A queue that is stopped hears no `commit_rqs` for what it has been given.
             let notify = is_last || result.is_err();
             (

@@ -156,7 +156,8 @@ impl<'a> Slot<'a> {
     pub(crate) fn prepare(&self, [first, second]: [u64; 2]) {
         self.area.write_le64(self.start, first);
         self.area.write_le64(self.start + 8, second);
-        self.area.write(self.start + STATUS, &[DeviceStatus::PENDING.0]);
+        self.area
+            .write(self.start + STATUS, &[DeviceStatus::PENDING.0]);
     }
 
     /// Returns the header as the device is told about it.

@@ -32,6 +32,10 @@ type Show = unsafe extern "C" fn(
     *mut c_char,
 ) -> isize;
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "`as_char_ptr` is no constant function"
+)]
 const fn read_only(name: &'static CStr, show: Show) -> Table<bindings::device_attribute> {
     let mut attribute: bindings::device_attribute = pin_init::zeroed();
     attribute.attr.name = name.as_ptr().cast();
@@ -52,8 +56,7 @@ unsafe fn emit(
 ) -> isize {
     // SAFETY: sysfs shows attributes of registered devices only, and waits for readers when the
     // device goes.
-    let dev =
-        unsafe { Device::from_raw(kernel::container_of!(dev, bindings::virtio_device, dev)) };
+    let dev = unsafe { Device::from_raw(kernel::container_of!(dev, bindings::virtio_device, dev)) };
     match text(dev) {
         // SAFETY: The caller gives a page of sysfs; the format takes one string.
         // CAST: A page's worth at most.
@@ -68,7 +71,7 @@ macro_rules! attribute {
     ($name:ident, $callback:ident, $file:literal, |$dev:ident| $($text:tt)*) => {
         static $name: Table<bindings::device_attribute> = read_only($file, $callback);
 
-        unsafe extern "C" fn $callback(
+        extern "C" fn $callback(
             dev: *mut bindings::device,
             _attribute: *mut bindings::device_attribute,
             page: *mut c_char,
@@ -80,9 +83,27 @@ macro_rules! attribute {
     };
 }
 
-attribute!(DEVICE, device_show, c"device", |dev| "0x{:04x}", dev.id().device);
-attribute!(VENDOR, vendor_show, c"vendor", |dev| "0x{:04x}", dev.id().vendor);
-attribute!(STATUS, status_show, c"status", |dev| "0x{:08x}", dev.status().bits());
+attribute!(
+    DEVICE,
+    device_show,
+    c"device",
+    |dev| "0x{:04x}",
+    dev.id().device
+);
+attribute!(
+    VENDOR,
+    vendor_show,
+    c"vendor",
+    |dev| "0x{:04x}",
+    dev.id().vendor
+);
+attribute!(
+    STATUS,
+    status_show,
+    c"status",
+    |dev| "0x{:08x}",
+    dev.status().bits()
+);
 attribute!(
     MODALIAS,
     modalias_show,
@@ -91,7 +112,13 @@ attribute!(
     dev.id().device,
     dev.id().vendor
 );
-attribute!(FEATURES, features_show, c"features", |dev| "{}", dev.features());
+attribute!(
+    FEATURES,
+    features_show,
+    c"features",
+    |dev| "{}",
+    dev.features()
+);
 
 static ATTRIBUTES: Table<[*mut bindings::attribute; 6]> = Table(UnsafeCell::new([
     // The first field of a device attribute is the attribute that a group lists.

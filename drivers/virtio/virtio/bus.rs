@@ -22,8 +22,7 @@ use crate::{
         self,
         DeviceId, //
     },
-    probe,
-    Device,
+    probe, Device,
 };
 
 /// The structure that the driver core keeps a pointer to.
@@ -33,6 +32,10 @@ struct BusType(UnsafeCell<bindings::bus_type>);
 // SAFETY: The driver core serializes its use of the structure; this crate never reads it.
 unsafe impl Sync for BusType {}
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "`as_char_ptr` is no constant function"
+)]
 static BUS: BusType = BusType(UnsafeCell::new(bindings::bus_type {
     name: c"virtio".as_ptr().cast(),
     dev_groups: attributes::GROUPS.as_ptr(),
@@ -97,7 +100,7 @@ unsafe fn device<'a>(dev: *const bindings::device) -> &'a Device<Bound> {
     }
 }
 
-unsafe extern "C" fn match_callback(
+extern "C" fn match_callback(
     dev: *mut bindings::device,
     driver: *const bindings::device_driver,
 ) -> c_int {
@@ -120,7 +123,7 @@ unsafe extern "C" fn match_callback(
     id::matches_any(table, dev.id()).into()
 }
 
-unsafe extern "C" fn uevent_callback(
+extern "C" fn uevent_callback(
     dev: *const bindings::device,
     env: *mut bindings::kobj_uevent_env,
 ) -> c_int {
@@ -137,23 +140,23 @@ unsafe extern "C" fn uevent_callback(
     }
 }
 
-unsafe extern "C" fn probe_callback(dev: *mut bindings::device) -> c_int {
+extern "C" fn probe_callback(dev: *mut bindings::device) -> c_int {
     // SAFETY: The driver core has chosen a driver for this registered device.
     let dev = unsafe { device(dev) };
     from_result(|| probe::probe(dev).map(|()| 0))
 }
 
-unsafe extern "C" fn remove_callback(dev: *mut bindings::device) {
+extern "C" fn remove_callback(dev: *mut bindings::device) {
     // SAFETY: The device is still registered while its driver is taken off.
     probe::remove(unsafe { device(dev) });
 }
 
-unsafe extern "C" fn shutdown_callback(dev: *mut bindings::device) {
+extern "C" fn shutdown_callback(dev: *mut bindings::device) {
     // SAFETY: The driver core shuts down registered devices only.
     probe::shutdown(unsafe { device(dev) });
 }
 
-unsafe extern "C" fn irq_get_affinity_callback(
+extern "C" fn irq_get_affinity_callback(
     dev: *mut bindings::device,
     vector: c_uint,
 ) -> *const bindings::cpumask {
@@ -171,7 +174,7 @@ unsafe extern "C" fn irq_get_affinity_callback(
     }
 }
 
-unsafe extern "C" fn num_vf_callback(dev: *mut bindings::device) -> c_int {
+extern "C" fn num_vf_callback(dev: *mut bindings::device) -> c_int {
     // SAFETY: A virtio device has a parent, whose bus knows the number of its functions, if any.
     unsafe {
         let parent = (*dev).parent;

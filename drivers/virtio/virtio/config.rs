@@ -21,8 +21,7 @@ use crate::{
         Feature,
         Negotiated, //
     },
-    transport,
-    Device,
+    transport, Device,
 };
 
 /// An integer that a field can hold.
@@ -179,7 +178,10 @@ impl<F: Feature> Config<'_, F> {
     }
 
     fn check<V: Value>(&self, field: &Field<V, F>) -> Result {
-        if field.feature.is_some_and(|feature| !self.features.has(feature)) {
+        if field
+            .feature
+            .is_some_and(|feature| !self.features.has(feature))
+        {
             return Err(ENOENT);
         }
         let end = field.offset.checked_add(size_of::<V>()).ok_or(EIO)?;

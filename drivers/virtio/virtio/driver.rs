@@ -274,7 +274,7 @@ impl<T: Driver> Adapter<T> {
         unsafe { Pin::<KBox<Binding<'a, T>>>::borrow((*vdev).priv_.cast()) }
     }
 
-    unsafe extern "C" fn probe(vdev: *mut bindings::virtio_device) -> c_int {
+    extern "C" fn probe(vdev: *mut bindings::virtio_device) -> c_int {
         // SAFETY: The bus calls this for a registered device that it is binding to this driver.
         let core = unsafe { Device::<device::CoreInternal<'_>>::from_raw(vdev) };
         from_result(|| {
@@ -296,7 +296,7 @@ impl<T: Driver> Adapter<T> {
         })
     }
 
-    unsafe extern "C" fn remove(vdev: *mut bindings::virtio_device) {
+    extern "C" fn remove(vdev: *mut bindings::virtio_device) {
         // SAFETY: The bus calls this for a registered device that is bound to this driver.
         let dev = unsafe { Device::<device::CoreInternal<'_>>::from_raw(vdev) };
         // SAFETY: As above.
@@ -304,7 +304,9 @@ impl<T: Driver> Adapter<T> {
         // SAFETY: By its invariant the work is initialized; the bus reports no change any more.
         unsafe { bindings::disable_work_sync(binding.work.get()) };
         // SAFETY: The field is structurally pinned.
-        T::unbind(dev, unsafe { binding.map_unchecked(|binding| &binding.data) });
+        T::unbind(dev, unsafe {
+            binding.map_unchecked(|binding| &binding.data)
+        });
         if dev.reset().is_err() {
             dev_err!(dev, "device is still running, its memory is lost\n");
         }
@@ -318,13 +320,13 @@ impl<T: Driver> Adapter<T> {
     }
 
     /// Hears of a config change with interrupts off, and leaves it to the work item.
-    unsafe extern "C" fn config_changed(vdev: *mut bindings::virtio_device) {
+    extern "C" fn config_changed(vdev: *mut bindings::virtio_device) {
         // SAFETY: The bus calls this for a device that is bound to this driver; reports end before
         // `remove` starts. The work is initialized.
         unsafe { bindings::rust_ext_schedule_work(Self::binding(vdev).work.get()) };
     }
 
-    unsafe extern "C" fn work(work: *mut bindings::work_struct) {
+    extern "C" fn work(work: *mut bindings::work_struct) {
         // SAFETY: The work is in a binding, which waits for it before it goes and is pinned.
         let binding = unsafe {
             Pin::new_unchecked(&*kernel::container_of!(
@@ -335,14 +337,18 @@ impl<T: Driver> Adapter<T> {
         };
         let dev = binding.dev;
         // SAFETY: The field is structurally pinned.
-        T::config_changed(dev, unsafe { binding.map_unchecked(|binding| &binding.data) });
+        T::config_changed(dev, unsafe {
+            binding.map_unchecked(|binding| &binding.data)
+        });
     }
 
     /// Waits until `config_changed` has been called for every change that was reported before.
     /// Sleeps. Nothing happens for a device of another driver.
     pub fn flush_config_changes(dev: &Device<Bound>) {
         let is_ours = crate::probe::BoundDriver::of(dev).is_some_and(|driver| {
-            driver.probe_is(Self::probe as unsafe extern "C" fn(*mut bindings::virtio_device) -> c_int)
+            driver.probe_is(
+                Self::probe as unsafe extern "C" fn(*mut bindings::virtio_device) -> c_int,
+            )
         });
         if is_ours {
             // SAFETY: The device is bound to this driver, and the work is initialized.

@@ -22,9 +22,7 @@ use crate::{
         Handshake,
         StatusField, //
     },
-    Device,
-    Features,
-    Status,
+    Device, Features, Status,
 };
 
 /// The virtio driver that a device is bound to.
@@ -162,7 +160,11 @@ pub(crate) fn remove(dev: &Device<Bound>) {
     }
     let status = dev.status();
     if status != Status::RESET && !status.is_gone() {
-        dev_warn!(dev, "driver left the device in use (status {:#x})\n", status.bits());
+        dev_warn!(
+            dev,
+            "driver left the device in use (status {:#x})\n",
+            status.bits()
+        );
     }
     dev.add_status(Status::ACKNOWLEDGE);
 }

@@ -40,9 +40,7 @@ use crate::{
         Handshake,
         StatusField, //
     },
-    Device,
-    Features,
-    Status,
+    Device, Features, Status,
 };
 
 /// One queue that a driver asks for, as the C table passes it.
@@ -281,7 +279,7 @@ impl<T: Transport> Drop for Registration<T> {
 }
 
 /// Frees a device to which this was the last reference.
-unsafe extern "C" fn release(dev: *mut bindings::device) {
+extern "C" fn release(dev: *mut bindings::device) {
     // SAFETY: Devices with this function are in an `Instance` that came from a box.
     unsafe {
         let vdev = kernel::container_of!(dev, bindings::virtio_device, dev);
@@ -359,7 +357,7 @@ impl<T: Transport> Ops<T> {
         unsafe { &*(*vdev.cast::<Instance>()).transport.cast::<T>() }
     }
 
-    unsafe extern "C" fn get(
+    extern "C" fn get(
         vdev: *mut bindings::virtio_device,
         offset: c_uint,
         buf: *mut c_void,
@@ -372,12 +370,15 @@ impl<T: Transport> Ops<T> {
         buf.fill(0);
         let offset = offset as usize;
         // What lies beyond the end reads as zeroes (C callers cannot be told).
-        if offset.checked_add(buf.len()).is_some_and(|end| end <= transport.config_len()) {
+        if offset
+            .checked_add(buf.len())
+            .is_some_and(|end| end <= transport.config_len())
+        {
             transport.read_config(offset, buf);
         }
     }
 
-    unsafe extern "C" fn set(
+    extern "C" fn set(
         vdev: *mut bindings::virtio_device,
         offset: c_uint,
         buf: *const c_void,
@@ -388,22 +389,25 @@ impl<T: Transport> Ops<T> {
         // SAFETY: The caller gives `len` bytes.
         let buf = unsafe { core::slice::from_raw_parts(buf.cast::<u8>(), len as usize) };
         let offset = offset as usize;
-        if offset.checked_add(buf.len()).is_some_and(|end| end <= transport.config_len()) {
+        if offset
+            .checked_add(buf.len())
+            .is_some_and(|end| end <= transport.config_len())
+        {
             transport.write_config(offset, buf);
         }
     }
 
-    unsafe extern "C" fn generation(vdev: *mut bindings::virtio_device) -> u32 {
+    extern "C" fn generation(vdev: *mut bindings::virtio_device) -> u32 {
         // SAFETY: The table is only used for devices of this transport.
         unsafe { Self::transport(vdev) }.generation()
     }
 
-    unsafe extern "C" fn get_status(vdev: *mut bindings::virtio_device) -> u8 {
+    extern "C" fn get_status(vdev: *mut bindings::virtio_device) -> u8 {
         // SAFETY: The table is only used for devices of this transport.
         unsafe { Self::transport(vdev) }.status().bits()
     }
 
-    unsafe extern "C" fn set_status(vdev: *mut bindings::virtio_device, status: u8) {
+    extern "C" fn set_status(vdev: *mut bindings::virtio_device, status: u8) {
         let status = Status::from_bits(status);
         if status != Status::RESET {
             // SAFETY: The table is only used for devices of this transport.
@@ -411,7 +415,7 @@ impl<T: Transport> Ops<T> {
         }
     }
 
-    unsafe extern "C" fn reset(vdev: *mut bindings::virtio_device) {
+    extern "C" fn reset(vdev: *mut bindings::virtio_device) {
         // SAFETY: The table is only used for devices of this transport.
         if unsafe { Self::transport(vdev) }.reset().is_err() {
             // SAFETY: As above.
@@ -420,7 +424,7 @@ impl<T: Transport> Ops<T> {
         }
     }
 
-    unsafe extern "C" fn find_vqs(
+    extern "C" fn find_vqs(
         vdev: *mut bindings::virtio_device,
         nvqs: c_uint,
         vqs: *mut *mut bindings::virtqueue,
@@ -441,27 +445,24 @@ impl<T: Transport> Ops<T> {
         from_result(|| transport.find_vqs(dev, queues, vqs, affinity).map(|()| 0))
     }
 
-    unsafe extern "C" fn del_vqs(vdev: *mut bindings::virtio_device) {
+    extern "C" fn del_vqs(vdev: *mut bindings::virtio_device) {
         // SAFETY: The table is only used for devices of this transport.
         let (transport, dev) = unsafe { (Self::transport(vdev), Device::from_raw(vdev)) };
         transport.del_vqs(dev);
     }
 
-    unsafe extern "C" fn synchronize_cbs(vdev: *mut bindings::virtio_device) {
+    extern "C" fn synchronize_cbs(vdev: *mut bindings::virtio_device) {
         // SAFETY: The table is only used for devices of this transport.
         unsafe { Self::transport(vdev) }.synchronize_callbacks();
     }
 
-    unsafe extern "C" fn get_features(vdev: *mut bindings::virtio_device) -> u64 {
+    extern "C" fn get_features(vdev: *mut bindings::virtio_device) -> u64 {
         // SAFETY: The table is only used for devices of this transport.
         let [low, ..] = unsafe { Self::transport(vdev) }.features().words();
         low
     }
 
-    unsafe extern "C" fn get_extended_features(
-        vdev: *mut bindings::virtio_device,
-        words: *mut u64,
-    ) {
+    extern "C" fn get_extended_features(vdev: *mut bindings::virtio_device, words: *mut u64) {
         // SAFETY: The table is only used for devices of this transport; there is room for all
         // words.
         unsafe {
@@ -470,10 +471,9 @@ impl<T: Transport> Ops<T> {
         }
     }
 
-    unsafe extern "C" fn finalize_features(vdev: *mut bindings::virtio_device) -> c_int {
+    extern "C" fn finalize_features(vdev: *mut bindings::virtio_device) -> c_int {
         // SAFETY: The table is only used for devices of this transport, while they are bound.
-        let (transport, dev) =
-            unsafe { (Self::transport(vdev), Device::<Bound>::from_raw(vdev)) };
+        let (transport, dev) = unsafe { (Self::transport(vdev), Device::<Bound>::from_raw(vdev)) };
         from_result(|| {
             let accepted = transport.accept_features(dev, dev.features())?;
             // SAFETY: Nothing else uses the words while a driver is being bound.
@@ -482,18 +482,20 @@ impl<T: Transport> Ops<T> {
         })
     }
 
-    unsafe extern "C" fn bus_name(vdev: *mut bindings::virtio_device) -> *const c_char {
+    extern "C" fn bus_name(vdev: *mut bindings::virtio_device) -> *const c_char {
         // SAFETY: The table is only used for devices of this transport.
         unsafe { Self::transport(vdev) }.bus_name().as_char_ptr()
     }
 
-    unsafe extern "C" fn get_vq_affinity(
+    extern "C" fn get_vq_affinity(
         vdev: *mut bindings::virtio_device,
         index: c_int,
     ) -> *const bindings::cpumask {
         // SAFETY: The table is only used for devices of this transport.
         let transport = unsafe { Self::transport(vdev) };
-        let mask = u32::try_from(index).ok().and_then(|index| transport.vq_affinity(index));
+        let mask = u32::try_from(index)
+            .ok()
+            .and_then(|index| transport.vq_affinity(index));
         mask.map_or(core::ptr::null(), |mask| mask.as_raw().cast_const())
     }
 }

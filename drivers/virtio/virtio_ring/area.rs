@@ -24,6 +24,9 @@ use crate::{
     wire::Desc, //
 };
 
+/// The alignment of a table of descriptors (VIRTIO 1.4, 2.7 "Split Virtqueues").
+const DESC_ALIGN: usize = 16;
+
 /// How the device addresses an area.
 enum Mapping {
     /// By physical address: `VIRTIO_F_ACCESS_PLATFORM` was not agreed on (CORE-RSVD-5).
@@ -164,7 +167,8 @@ impl Area {
     #[inline]
     pub fn read_u8(&self, offset: usize) -> Option<u8> {
         // SAFETY: Inside, by the check.
-        self.at(offset, 1).map(|from| unsafe { from.read_volatile() })
+        self.at(offset, 1)
+            .map(|from| unsafe { from.read_volatile() })
     }
 
     /// Reads bytes from `offset`. Returns whether they are all inside; otherwise nothing happens.
@@ -184,13 +188,12 @@ impl Area {
     #[inline]
     pub fn table(&self, offset: usize, capacity: u16) -> Option<Table<'_>> {
         let len = usize::from(capacity) * size_of::<Desc>();
-        match self.at(offset, len) {
-            // SAFETY: Inside and aligned, and valid for as long as the area is borrowed.
-            Some(start) if offset % align_of::<Desc>().max(16) == 0 => {
-                Some(unsafe { Table::new(start.cast(), capacity) })
-            }
-            _ => None,
+        let start = self.at(offset, len)?;
+        if offset % DESC_ALIGN != 0 {
+            return None;
         }
+        // SAFETY: Inside and aligned, as the area is, and valid for as long as that is borrowed.
+        Some(unsafe { Table::new(start.cast(), capacity) })
     }
 }
 

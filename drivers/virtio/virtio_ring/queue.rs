@@ -239,7 +239,10 @@ impl<T> Queue<T> {
     pub fn pop(&mut self) -> Result<Option<(T, u32)>> {
         match self.ring().pop_used() {
             Ok(Some(Used { head, len })) => {
-                let token = self.tokens.get_mut(usize::from(head)).and_then(Option::take);
+                let token = self
+                    .tokens
+                    .get_mut(usize::from(head))
+                    .and_then(Option::take);
                 // By the type invariant there is a token.
                 token.map(|token| Some((token, len))).ok_or(EIO)
             }
@@ -294,7 +297,10 @@ impl<T> Queue<T> {
     /// Takes back a buffer that the device has not used. Only after the device has been reset.
     pub(crate) fn detach(&mut self) -> Option<T> {
         while let Some(head) = self.ring().detach() {
-            let token = self.tokens.get_mut(usize::from(head)).and_then(Option::take);
+            let token = self
+                .tokens
+                .get_mut(usize::from(head))
+                .and_then(Option::take);
             if token.is_some() {
                 return token;
             }

@@ -212,11 +212,10 @@ impl<'bound, H: Handler> Failure<'bound, H> {
         })
     }
 
-    unsafe extern "C" fn run(work: *mut bindings::work_struct) {
+    extern "C" fn run(work: *mut bindings::work_struct) {
         // SAFETY: The work item is in a `Failure`, which waits for it before it goes.
-        let this = unsafe {
-            &*kernel::container_of!(Opaque::cast_from(work).cast_mut(), Self, work)
-        };
+        let this =
+            unsafe { &*kernel::container_of!(Opaque::cast_from(work).cast_mut(), Self, work) };
         this.closer.close();
     }
 
