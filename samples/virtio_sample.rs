@@ -87,14 +87,20 @@ impl virtio::Driver for Sample {
 }
 
 fn start(dev: &Device<Bound>) -> Result<ReadyQueues<'_, Entropy>> {
-    let name = CString::try_from_fmt(fmt!("input"))?;
-    let is_polled = false;
-    let queues = Found::new::<Entropy>(dev, &[QueueSpec { name, is_polled }], None)?
+    let spec = QueueSpec {
+        name: CString::try_from(c"input")?,
+        is_polled: false,
+    };
+    let queues = Found::new::<Entropy>(dev, &[spec], None)?
         .with_handlers(|_| Ok((Entropy(dev.into()), None)))?
         .ready();
     let area = Area::new(dev, BYTES)?;
     let segment = area.segment(0, BYTES as u32).ok_or(EINVAL)?;
-    if let Some(live) = queues.channels().first().and_then(|channel| channel.access()) {
+    if let Some(live) = queues
+        .channels()
+        .first()
+        .and_then(|channel| channel.access())
+    {
         live.with(|queue, _| (queue.add(area, [], [segment]).is_ok(), Submission::Notify));
     }
     Ok(queues)

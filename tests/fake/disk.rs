@@ -71,7 +71,7 @@ impl Sparse {
 }
 
 impl Store for Sparse {
-    fn len(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         (self.blocks.len() * BLOCK) as u64
     }
 
@@ -103,7 +103,9 @@ impl Store for Sparse {
                 // Memory may be short because of what is being written here: do not wait for it.
                 *slot = KBox::new([0; BLOCK], GFP_ATOMIC).ok();
             }
-            let to = slot.as_mut().and_then(|to| to.get_mut(start..start + piece));
+            let to = slot
+                .as_mut()
+                .and_then(|to| to.get_mut(start..start + piece));
             match to {
                 Some(to) => to.copy_from_slice(from),
                 None => return false,

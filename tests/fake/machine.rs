@@ -11,12 +11,9 @@
 //! notify the device, so a notification takes only the registers' lock, which is innermost.
 
 use kernel::{
-    bindings,
-    impl_has_work,
+    bindings, impl_has_work,
     interrupt::local_interrupt_disable,
-    new_mutex,
-    new_spinlock_irq,
-    new_work,
+    new_mutex, new_spinlock_irq, new_work,
     prelude::*,
     sync::{
         aref::ARef,

@@ -169,9 +169,7 @@ impl<N: Nature> Transport for FakeTransport<N> {
 
     fn accept_features(&self, _dev: &Device<Bound>, wanted: Features) -> Result<Features> {
         let ring = virtio_ring::supported_features().and(Features::TRANSPORT);
-        let accepted = wanted
-            .and_not(Features::TRANSPORT)
-            .or(wanted.and(ring));
+        let accepted = wanted.and_not(Features::TRANSPORT).or(wanted.and(ring));
         if !accepted.contains(features::VERSION_1) {
             return Err(EINVAL);
         }

@@ -14,8 +14,7 @@ use kernel::{
         self,
         Bound, //
     },
-    new_mutex,
-    new_spinlock_irq,
+    new_mutex, new_spinlock_irq,
     prelude::*,
     str::CString,
     sync::{

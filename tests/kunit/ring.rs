@@ -31,11 +31,11 @@ mod tests {
             Offer,
             Rig, //
         },
-        transport::QueueOffer,
         trace::{
             Event,
             Step, //
         },
+        transport::QueueOffer,
     };
 
     fn element(addr: u64, len: u32, is_writable: bool) -> Element {
@@ -115,7 +115,10 @@ mod tests {
         check_eq!(rig.add(5, 1, 0)?, Some(AddError::Full));
         check_eq!(rig.script().tokens(), 3);
         check_eq!(rig.driver(|queue| (queue.num_free(), Submission::Hold))?, 0);
-        check_eq!(rig.driver(|queue| (queue.in_flight(), Submission::Hold))?, 3);
+        check_eq!(
+            rig.driver(|queue| (queue.in_flight(), Submission::Hold))?,
+            3
+        );
         check!(rig.serve(512)?.is_some());
         check!(rig.interrupt());
         check_eq!(rig.add(6, 2, 1)?, None);
@@ -153,27 +156,40 @@ mod tests {
         Ok(())
     }
 
-    /// Goes round a queue so often that its 16-bit indices wrap.
+    /// Goes round a queue so often that its 16-bit indices wrap, many buffers at a time; each time
+    /// the device is notified once.
     fn wrap(offer: Offer<'_>) -> Result<bool> {
-        let rig = Rig::new(offer, Plan::NORMAL)?;
-        let rounds = 66_000 / 3;
-        for round in 0..rounds {
-            for i in 0..3 {
-                if rig.add(round * 3 + i, 1, 1)?.is_some() {
-                    return Ok(false);
-                }
-            }
-            for i in 0..3 {
-                if rig.serve(i)?.is_none() {
-                    return Ok(false);
-                }
-            }
-            if !rig.interrupt() {
-                return Ok(false);
-            }
-            let returned = rig.returned()?;
-            let expected = (0..3).map(|i| (round * 3 + i, i));
-            if !returned.iter().copied().eq(expected) {
+        const BATCH: u32 = 1000;
+        let rig = Rig::new(offer.size(1024), Plan::NORMAL)?;
+        for round in 0..67 {
+            rig.trace().clear();
+            let script = rig.script().clone();
+            let added = rig.driver(|queue| {
+                let added = (0..BATCH).take_while(|i| {
+                    let segment = Segment::new(0x1000, BATCH);
+                    queue.add(script.token(round + i), [], [segment]).is_ok()
+                });
+                (added.count(), Submission::Notify)
+            })?;
+            let served = rig.ring(|ring| {
+                let heads = (0..BATCH).map_while(|i| {
+                    let head = ring.pop()?;
+                    ring.finish(head, i);
+                    Some(head)
+                });
+                let served = heads.count();
+                // The next buffer is to be notified.
+                ring.pop().is_none().then_some(served)
+            })?;
+            let is_handled = rig.interrupt();
+            let is_right = rig.script().returned(|returned| {
+                let expected = (0..BATCH).map(|i| (round + i, i));
+                let is_right = returned.used.iter().copied().eq(expected);
+                returned.used.clear();
+                is_right
+            });
+            let notified = rig.trace().count(Event::Notify(0));
+            if (added, served) != (1000, Some(1000)) || !is_handled || !is_right || notified != 1 {
                 return Ok(false);
             }
         }
@@ -245,7 +261,7 @@ mod tests {
             let channel = rig.channel(index)?;
             let live = channel.access().ok_or(ENODEV)?;
             let token = rig.script().token(index as u32);
-            let is_added = live.with(|queue, _| {
+            let is_added = live.with(|queue, ()| {
                 let result = queue.add(token, [], [Segment::new(0x1000, 100)]);
                 (result.is_ok(), Submission::Notify)
             });

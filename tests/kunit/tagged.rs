@@ -82,7 +82,10 @@ mod tests {
         for half in 1..=32usize {
             for bit in 0..half as u32 * 8 + 8 {
                 let mut data = [0; 64];
-                if let Some(byte) = data.get_mut(..half).and_then(|h| h.get_mut(bit as usize / 8)) {
+                if let Some(byte) = data
+                    .get_mut(..half)
+                    .and_then(|h| h.get_mut(bit as usize / 8))
+                {
                     *byte = 1 << (bit % 8);
                 }
                 let mut writer = Writer::new();
@@ -98,7 +101,11 @@ mod tests {
                 }
                 for (i, &byte) in bytes.iter().enumerate().take(2 + 2 * half).skip(2 + half) {
                     let at = 2 + half + bit as usize / 8;
-                    let expected = if is_offered && i == at { 1 << (bit % 8) } else { 0 };
+                    let expected = if is_offered && i == at {
+                        1 << (bit % 8)
+                    } else {
+                        0
+                    };
                     check_eq!(byte, expected);
                 }
             }

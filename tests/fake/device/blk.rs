@@ -45,7 +45,7 @@ const PIECE: usize = 512;
 /// What the data of a disk is kept in.
 pub trait Store {
     /// The number of bytes.
-    fn len(&self) -> u64;
+    fn bytes(&self) -> u64;
 
     /// Copies bytes out; the caller has checked the range.
     fn read(&self, offset: u64, bytes: &mut [u8]);
@@ -188,8 +188,12 @@ fn work<M: Memory>(
     };
     let start = sector.checked_mul(SECTOR);
     let fits = |len: u64| {
-        start
-            .filter(|start| len % SECTOR == 0 && start.checked_add(len).is_some_and(|end| end <= store.len()))
+        start.filter(|start| {
+            len % SECTOR == 0
+                && start
+                    .checked_add(len)
+                    .is_some_and(|end| end <= store.bytes())
+        })
     };
     let mut piece_of_store = [0u8; PIECE];
     match kind {
@@ -197,16 +201,19 @@ fn work<M: Memory>(
             let Some(start) = fits(room) else {
                 return (IOERR, 0);
             };
-            let done = request.pieces(true, 0, room, |window, at, piece, done| {
-                match piece_of_store.get_mut(..piece) {
+            let done = request.pieces(
+                true,
+                0,
+                room,
+                |window, at, piece, done| match piece_of_store.get_mut(..piece) {
                     Some(bytes) => {
                         store.read(start + done, bytes);
                         window.write(at, bytes);
                         true
                     }
                     None => false,
-                }
-            });
+                },
+            );
             if done {
                 (OK, room)
             } else {
@@ -217,15 +224,18 @@ fn work<M: Memory>(
             let Some(start) = fits(request.readable - HEADER) else {
                 return (IOERR, 0);
             };
-            let done = request.pieces(false, HEADER, request.readable, |window, at, piece, done| {
-                match piece_of_store.get_mut(..piece) {
+            let done = request.pieces(
+                false,
+                HEADER,
+                request.readable,
+                |window, at, piece, done| match piece_of_store.get_mut(..piece) {
                     Some(bytes) => {
                         window.read(at, bytes);
                         store.write(start + done, bytes)
                     }
                     None => false,
-                }
-            });
+                },
+            );
             (if done { OK } else { IOERR }, 0)
         }
         FLUSH => (OK, 0),

@@ -38,7 +38,8 @@ pub struct Element {
 pub enum Malformed {
     /// A descriptor that the table does not have.
     OutOfRange(u16),
-    /// More descriptors than the queue has, so maybe a loop (SPLIT-DESC-2, SPLIT-INDIRECT-3).
+    /// More descriptors than the table has, so it is a loop (SPLIT-DESC-2). An indirect table may be
+    /// longer than the queue here, as devices take such a one (though see SPLIT-INDIRECT-3).
     TooMany,
     /// 2^32 bytes or more (SPLIT-DESC-1).
     TooLong,
@@ -109,10 +110,14 @@ impl<'a, M: Memory> Chain<'a, M> {
             self.enter(addr, len, flags)?;
             return Ok(None);
         }
-        self.count += 1;
-        if self.count > self.ring.size() {
+        let max = match &self.indirect {
+            Some((_, size)) => *size,
+            None => self.ring.size(),
+        };
+        if self.count >= max {
             return Err(Malformed::TooMany);
         }
+        self.count += 1;
         if len == 0 {
             return Err(Malformed::Empty);
         }

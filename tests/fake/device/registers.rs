@@ -250,7 +250,12 @@ impl Registers {
 
     /// Notes that queues are freed.
     pub fn queues_freed(&mut self) {
-        if self.status != 0 && !matches!(self.fault, Fault::Gone | Fault::NoReset | Fault::NoResetEver) {
+        if self.status != 0
+            && !matches!(
+                self.fault,
+                Fault::Gone | Fault::NoReset | Fault::NoResetEver
+            )
+        {
             self.complain(Complaint::FreedLive);
         }
     }

@@ -151,9 +151,7 @@ impl<M: Memory> Ring<M> {
             }
         }
         self.memory.barrier();
-        let head = self
-            .avail
-            .read16(ENTRIES + 2 * self.slot(self.next_avail));
+        let head = self.avail.read16(ENTRIES + 2 * self.slot(self.next_avail));
         self.next_avail = self.next_avail.wrapping_add(1);
         Some(head)
     }

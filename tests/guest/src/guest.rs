@@ -169,7 +169,9 @@ impl Guest {
             ("-chardev", format!("socket,id=qmp,path={run}/qmp")),
             ("-mon", "chardev=qmp,mode=control".into()),
         ];
-        let mut qemu = Command::new("qemu-system-x86_64");
+        // A test that is killed takes its guest along.
+        let mut qemu = Command::new("setpriv");
+        qemu.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
         qemu.args(["-nodefaults", "-no-user-config", "-no-reboot"]);
         for (name, value) in options {
             qemu.args([name, &value]);

@@ -44,6 +44,7 @@ pub struct Vm {
     log: PathBuf,
     messages: PathBuf,
     expected: Vec<String>,
+    is_any_error_expected: bool,
     /// Files that the guest uses until it is gone.
     disks: Vec<Disk>,
     _run: TempDir,
@@ -86,6 +87,7 @@ impl Vm {
             log,
             messages,
             expected: Vec::new(),
+            is_any_error_expected: false,
             disks: guest.into_disks(),
             _run: run,
             is_finished: false,
@@ -114,7 +116,7 @@ impl Vm {
             Ok(output) => output,
             Err(Failure::Gone) => self.fail(&format!("the guest died during: {text}")),
             Err(Failure::TimedOut(part)) => {
-                self.show_blocked_tasks();
+                self.show_cpu();
                 self.fail(&format!(
                     "no end within {seconds} s: {text}\nso far: {part}"
                 ))
@@ -251,6 +253,12 @@ impl Vm {
         self.expected.push(part.into());
     }
 
+    /// Says that the test drives the drivers into errors of all kinds, which they log. Signs of a
+    /// bug fail the test all the same.
+    pub fn expect_any_error(&mut self) {
+        self.is_any_error_expected = true;
+    }
+
     /// The console's log so far.
     pub fn console(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
@@ -304,7 +312,7 @@ impl Vm {
         for line in messages.lines() {
             log.push_str(&format!("\n<3>[QEMU] {line}"));
         }
-        let complaints = console::complaints(&log, &self.expected);
+        let complaints = console::complaints(&log, &self.expected, self.is_any_error_expected);
         assert!(
             complaints.is_empty(),
             "the console says (all of it is in {}):\n{}",
@@ -330,8 +338,16 @@ impl Vm {
         );
     }
 
-    /// Makes the kernel print who waits for what, over the serial console's SysRq.
+    /// Makes the kernel print which tasks are blocked, and where, if its shell still answers.
     fn show_blocked_tasks(&mut self) {
+        let _ = self.agent.run(
+            "echo w > /proc/sysrq-trigger; sleep 1",
+            patience(POWER_OFF_SECONDS),
+        );
+    }
+
+    /// Says where the CPU is, for a guest that does not answer.
+    fn show_cpu(&mut self) {
         let command = qmp::human_monitor_command {
             command_line: "info registers".into(),
             cpu_index: None,

@@ -21,21 +21,23 @@ END");
         vm.ok_within(240, &format!("sh /run/rounds {count}"));
         let mut number = |text: &str| -> i64 { vm.ok(text).parse().expect("a number") };
         [
-            number(
-                "sleep 0.5; awk '/^(Slab|PageTables|KernelStack|VmallocUsed|Percpu):/ { n += $2 } \
-                    END { print n }' /proc/meminfo",
-            ),
+            number("sleep 1; awk '/^SUnreclaim:/ { print $2 }' /proc/meminfo"),
             number("wc -l < /proc/interrupts"),
             number("wc -l < /proc/iomem"),
+            number("wc -l < /proc/vmallocinfo"),
             number("ls /sys/kernel/debug | wc -l"),
         ]
     };
-    // The first rounds fill caches.
-    let before = rounds(&mut vm, 10);
-    let after = rounds(&mut vm, 90);
-    assert_eq!(before[1..], after[1..], "interrupts, iomem, debugfs");
-    // 90 rounds may not keep even four kilobytes each.
-    assert!(after[0] - before[0] < 90 * 4, "{before:?} {after:?} KiB");
+    // The first rounds fill the allocator's caches.
+    let before = rounds(&mut vm, 30);
+    let after = rounds(&mut vm, 70);
+    assert_eq!(before[1..3], after[1..3], "interrupts, iomem");
+    assert_eq!(before[4], after[4], "debugfs");
+    // The caches go on growing a little, with any driver; mappings come and go with the tools.
+    assert!(after[3] <= before[3] + 2, "{before:?} {after:?} mappings");
+    assert!(after[0] - before[0] < 70 * 4, "{before:?} {after:?} KiB");
+    // kmemleak, where it is there, does not look at what is younger than five seconds.
+    vm.ok("[ ! -e /sys/kernel/debug/kmemleak ] || sleep 6");
     vm.load();
     vm.roundtrip("vda");
 }
