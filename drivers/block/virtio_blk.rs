@@ -159,7 +159,7 @@ impl virtio::Driver for VirtioBlk {
         let Some(disk) = data.disk.lock().take() else {
             return;
         };
-        if dev.is_gone() {
+        if data.queues.is_broken() || dev.is_gone() {
             // Nothing in flight will ever come back.
             disk.mark_dead();
             data.queues.fail();

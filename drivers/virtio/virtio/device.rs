@@ -216,11 +216,14 @@ impl Device<Bound> {
         });
     }
 
-    /// Returns whether the device does not answer any more, or says that it needs a reset: what it
-    /// has in flight will not come back (CORE-STATUS-4).
+    /// Returns whether what the device has in flight will not come back: it does not answer any
+    /// more, it says that it needs a reset (CORE-STATUS-4), or it has been reset behind the
+    /// driver's back, as one that was taken out and put back in.
     pub fn is_gone(&self) -> bool {
         let status = self.status();
-        status.is_gone() || status.contains(Status::NEEDS_RESET)
+        status.is_gone()
+            || status.contains(Status::NEEDS_RESET)
+            || !status.contains(Status::DRIVER_OK)
     }
 
     /// Sets `DRIVER_OK`: from here on the device may be notified, and may use its queues.

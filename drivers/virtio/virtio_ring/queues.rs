@@ -277,6 +277,11 @@ impl<H: Handler> ReadyQueues<'_, H> {
         self.0.channels()
     }
 
+    /// Returns whether a queue is out of use, because its device is gone or broke the rules.
+    pub fn is_broken(&self) -> bool {
+        self.0.found.virtqueues().any(Virtqueue::is_broken)
+    }
+
     /// Gives the device up: it is reset, and all that it had is given back to the handlers. The
     /// channels have nothing to give from now on. Sleeps.
     pub fn fail(&self) {
