@@ -91,7 +91,7 @@ fn start(dev: &Device<Bound>) -> Result<ReadyQueues<'_, Entropy>> {
         name: CString::try_from(c"input")?,
         is_polled: false,
     };
-    let queues = Found::new::<Entropy>(dev, &[spec], None)?
+    let queues = Found::<Entropy>::new(dev, &[spec], None)?
         .with_handlers(|_| Ok((Entropy(dev.into()), None)))?
         .ready();
     let area = Area::new(dev, BYTES)?;

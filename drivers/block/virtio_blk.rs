@@ -105,6 +105,9 @@ const VIRTIO_ID_BLOCK: u32 = 2;
 /// Minor numbers for each disk and its partitions; more of these come from the extended range.
 const MINORS: u32 = 16;
 
+/// The most requests in one queue, each of which takes memory from the start.
+const MAX_DEPTH: u16 = 1024;
+
 /// As many disks as there are minor numbers for.
 const MAX_INDEX: u32 = (1 << 20) / MINORS - 1;
 
@@ -150,6 +153,11 @@ impl virtio::Driver for VirtioBlk {
     }
 
     fn config_changed<'bound>(dev: &'bound Device<Bound>, data: Pin<&Disk<'bound>>) {
+        if dev.is_gone() && !data.queues.is_broken() {
+            dev_err!(dev, "device needs a reset, its requests fail\n");
+            data.queues.fail();
+            return;
+        }
         if let Some(disk) = &*data.disk.lock() {
             follow_capacity(dev, data.features, disk);
         }
@@ -161,8 +169,9 @@ impl virtio::Driver for VirtioBlk {
         };
         if data.queues.is_broken() || dev.is_gone() {
             // Nothing in flight will ever come back.
-            disk.mark_dead();
+            // Fail it first: file systems that are told wait for requests that they have sent.
             data.queues.fail();
+            disk.mark_dead();
         }
         drop(disk);
     }
@@ -204,9 +213,9 @@ fn start<'bound>(
 
     // A request takes one descriptor, or two at least where it cannot be described indirectly.
     let depth = if has_indirect {
-        smallest
+        smallest.min(MAX_DEPTH)
     } else {
-        (smallest / 2).max(1)
+        (smallest / 2).clamp(1, MAX_DEPTH)
     };
     let queues = found.with_handlers(|_| RequestQueue::new(dev, depth, &limits, has_indirect))?;
 
@@ -259,7 +268,10 @@ fn start<'bound>(
 }
 
 /// Creates as many queues as the device and the CPUs allow.
-fn find_queues<'bound>(dev: &'bound Device<Bound>, config: &Config) -> Result<Found<'bound>> {
+fn find_queues<'bound>(
+    dev: &'bound Device<Bound>,
+    config: &Config,
+) -> Result<Found<'bound, RequestQueue>> {
     let count = possible_queues(config.num_queues.into());
     let mut specs = KVec::new();
     for i in 0..count {
@@ -272,7 +284,7 @@ fn find_queues<'bound>(dev: &'bound Device<Bound>, config: &Config) -> Result<Fo
         )?;
     }
     dev_info!(dev, "{count}/0/0 default/read/poll queues\n");
-    Found::new::<RequestQueue>(dev, &specs, Some(IrqAffinity::spread()))
+    Found::new(dev, &specs, Some(IrqAffinity::spread()))
 }
 
 /// Puts the limits into the block layer's form.

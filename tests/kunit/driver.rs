@@ -320,7 +320,7 @@ impl TestDriver {
         script: &Arc<Script>,
     ) -> Result<Option<ReadyQueues<'bound, TestQueue>>> {
         let specs = Self::specs(script)?;
-        let queues = Found::new::<TestQueue>(dev, &specs, Some(IrqAffinity::spread()))?
+        let queues = Found::<TestQueue>::new(dev, &specs, Some(IrqAffinity::spread()))?
             .with_handlers(|_| {
                 let script = script.clone();
                 Ok((TestQueue { script }, ()))

@@ -350,6 +350,8 @@ impl Handler for RequestQueue {
     }
 
     fn unused(&self, token: InFlight) {
+        // Requests that found no room have to come back and fail, too.
+        token.rq.hw_ctx().start_stopped(true);
         token.rq.end(Status::IOERR);
     }
 }

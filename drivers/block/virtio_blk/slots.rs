@@ -40,8 +40,10 @@ const SLOT_SEGMENTS: u16 = 16;
 const SLOT_CAPACITY: u16 = SLOT_SEGMENTS + EXTRA_DESCRIPTORS;
 const SLOT_LEN: usize = TABLE + DESC_LEN * SLOT_CAPACITY as usize;
 
-/// How many requests of a queue can be larger than that at the same time.
-const MAX_SPARES: u16 = 32;
+/// How many requests of a queue can be larger than that at the same time, and how much memory
+/// their tables may take.
+const MAX_SPARES: usize = 32;
+const MAX_SPARES_LEN: usize = 1 << 20;
 
 /// The slots of one queue.
 pub(crate) struct Slots {
@@ -74,11 +76,16 @@ impl Slots {
         let mut rights = KVec::new();
         let spares = if max_segments > SLOT_SEGMENTS {
             let capacity = max_segments.saturating_add(EXTRA_DESCRIPTORS);
-            let number = count.min(MAX_SPARES);
+            let table_len = usize::from(capacity) * DESC_LEN;
+            let number = usize::from(count)
+                .min(MAX_SPARES)
+                .min(MAX_SPARES_LEN / table_len)
+                .max(1);
             for index in 0..number {
-                rights.push(Spare(index), GFP_KERNEL)?;
+                // CAST: At most `MAX_SPARES`.
+                rights.push(Spare(index as u16), GFP_KERNEL)?;
             }
-            let len = usize::from(number) * usize::from(capacity) * DESC_LEN;
+            let len = number * table_len;
             let area = Area::new(dev, len)?;
             Some(Spares { area, capacity })
         } else {

@@ -171,7 +171,8 @@ impl Device<Bound> {
     ///
     /// # Errors
     ///
-    /// `ETIMEDOUT` if the device did not finish: its memory must not be given back.
+    /// `ETIMEDOUT` if the device did not finish. The transport has cut it off from memory as far as
+    /// it can.
     pub fn reset(&self) -> Result {
         if let Some(reset) = self.ops().reset {
             // SAFETY: The device is registered, and the transport's operation is for it.

@@ -308,7 +308,7 @@ impl<T: Driver> Adapter<T> {
             binding.map_unchecked(|binding| &binding.data)
         });
         if dev.reset().is_err() {
-            dev_err!(dev, "device is still running, its memory is lost\n");
+            dev_err!(dev, "device does not finish its reset\n");
         }
         // SAFETY: `priv` is what `probe` put there; it is taken out once.
         let binding = unsafe {
@@ -343,14 +343,16 @@ impl<T: Driver> Adapter<T> {
     }
 
     /// Waits until `config_changed` has been called for every change that was reported before.
-    /// Sleeps. Nothing happens for a device of another driver.
+    /// Sleeps. Nothing happens for a device of another driver. Not to be called from
+    /// `config_changed` itself.
     pub fn flush_config_changes(dev: &Device<Bound>) {
         let is_ours = crate::probe::BoundDriver::of(dev).is_some_and(|driver| {
             driver.probe_is(
                 Self::probe as unsafe extern "C" fn(*mut bindings::virtio_device) -> c_int,
             )
         });
-        if is_ours {
+        // SAFETY: `priv` is null while a device is being bound.
+        if is_ours && !unsafe { (*dev.as_raw()).priv_ }.is_null() {
             // SAFETY: The device is bound to this driver, and the work is initialized.
             unsafe { bindings::flush_work(Self::binding(dev.as_raw()).work.get()) };
         }

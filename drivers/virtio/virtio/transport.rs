@@ -114,7 +114,8 @@ pub trait Transport: Send + Sync + Sized {
     ///
     /// # Errors
     ///
-    /// `ETIMEDOUT` if the device did not finish.
+    /// `ETIMEDOUT` if the device did not finish. Its memory is given back all the same, so that
+    /// the transport cuts it off from memory then, as far as it can.
     fn reset(&self) -> Result;
 
     /// The features that the device offers.

@@ -86,7 +86,7 @@ impl Area {
                 let start = unsafe {
                     bindings::rust_ext_alloc_pages_exact(
                         len,
-                        bindings::GFP_KERNEL | bindings::__GFP_ZERO,
+                        bindings::GFP_KERNEL | bindings::__GFP_ZERO | bindings::__GFP_NOWARN,
                     )
                 };
                 let address = if start.is_null() {

@@ -86,7 +86,10 @@ impl<H: Handler> Live<H> {
         let mut guard = self.locked.lock();
         let locked = &mut *guard;
         let (result, submission) = f(&mut locked.queue, &mut locked.state);
-        if submission == Submission::Notify && locked.queue.prepare_notify() {
+        if submission == Submission::Notify
+            && locked.queue.virtqueue().is_ready()
+            && locked.queue.prepare_notify()
+        {
             let vq: *const Virtqueue = locked.queue.virtqueue();
             drop(guard);
             // SAFETY: The transport's queue outlives `self`, by the invariant of `Queues`.
@@ -98,6 +101,14 @@ impl<H: Handler> Live<H> {
     /// Notifies the device of what was added and held back, if it wants to know.
     pub fn notify(&self) {
         self.with(|_, _| ((), Submission::Notify));
+    }
+
+    /// Takes the queue out of use: it is not notified, and no interrupt is handled any more.
+    pub(crate) fn break_queue(&self) {
+        self.with(|queue, _| {
+            queue.virtqueue().break_queue();
+            ((), Submission::Hold)
+        });
     }
 
     /// Lets interrupts through, now that the driver is ready for them.
@@ -175,8 +186,9 @@ impl<H: Handler> Channel<H> {
     pub(crate) unsafe extern "C" fn callback(vq: *mut bindings::virtqueue) {
         // SAFETY: The transport calls this with a queue that is alive, and that is of this crate.
         let context = unsafe { Virtqueue::from_raw(vq) }.context();
-        // SAFETY: The context is the channel, which `Queues` keeps until interrupts are freed. It
-        // is set before the first interrupt is let through.
+        // SAFETY: The context is the channel, which is kept until the queue has been broken and
+        // handlers that run have been waited for; a broken queue has no more of them. It is set
+        // before the first interrupt is let through.
         let channel = unsafe { &*context.cast::<Self>() };
         if let Some(live) = channel.access() {
             live.handler.used(&live);

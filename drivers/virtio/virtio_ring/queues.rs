@@ -11,7 +11,10 @@
 //! Dropping any of them resets the device before anything is freed. A device that breaks the rules
 //! of a ring is reset from a work item, and what it had in flight is given back to the handlers.
 
-use core::ptr::NonNull;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 
 use bindings_ext as bindings;
 use kernel::{
@@ -44,18 +47,19 @@ pub struct QueueSpec {
     pub is_polled: bool,
 }
 
-/// The queues of a device, without handlers.
+/// The queues of a device, waiting for handlers of the type `H`.
 ///
 /// # Invariants
 ///
-/// The queues exist until this is dropped.
-pub struct Found<'bound> {
+/// The queues exist until this is dropped. Their callback is that of channels with `H`.
+pub struct Found<'bound, H: Handler> {
     dev: &'bound Device<Bound>,
     vqs: KVec<NonNull<Virtqueue>>,
+    handler: PhantomData<fn(H)>,
 }
 
-impl<'bound> Found<'bound> {
-    /// Creates the queues that a driver asks for, all with handlers of the type `H`.
+impl<'bound, H: Handler> Found<'bound, H> {
+    /// Creates the queues that a driver asks for.
     ///
     /// `affinity` asks for interrupts that are spread over the CPUs. May sleep.
     ///
@@ -63,7 +67,7 @@ impl<'bound> Found<'bound> {
     ///
     /// `ENOENT` for a queue that the device does not have, `EINVAL` for more queues than it has or
     /// for one of an impossible size, `ENOMEM`, and what the transport says.
-    pub fn new<H: Handler>(
+    pub fn new(
         dev: &'bound Device<Bound>,
         specs: &[QueueSpec],
         mut affinity: Option<IrqAffinity>,
@@ -104,7 +108,11 @@ impl<'bound> Found<'bound> {
             }
         }
         // INVARIANT: The transport keeps them until `del_vqs`.
-        let this = Self { dev, vqs };
+        let this = Self {
+            dev,
+            vqs,
+            handler: PhantomData,
+        };
         if this.vqs.len() == count {
             Ok(this)
         } else {
@@ -123,7 +131,7 @@ impl<'bound> Found<'bound> {
     /// # Errors
     ///
     /// Those of `make`, and `ENOMEM`.
-    pub fn with_handlers<H: Handler>(
+    pub fn with_handlers(
         self,
         mut make: impl FnMut(&Virtqueue) -> Result<(H, H::State)>,
     ) -> Result<Queues<'bound, H>> {
@@ -153,7 +161,7 @@ impl<'bound> Found<'bound> {
     }
 }
 
-impl Drop for Found<'_> {
+impl<H: Handler> Drop for Found<'_, H> {
     fn drop(&mut self) {
         reset(self.dev);
         // SAFETY: The device is registered; its queues are not used any more.
@@ -181,7 +189,15 @@ struct Closer<'bound, H: Handler> {
 
 impl<H: Handler> Closer<'_, H> {
     /// Resets the device and gives all that it had back to the handlers. Sleeps.
+    ///
+    /// No interrupt reaches a channel after this: the queues are broken before `reset` waits for
+    /// handlers that run. Nor is a device notified that has been reset (CORE-INIT-14).
     fn close(&self) {
+        for channel in &self.channels {
+            if let Some(live) = channel.access() {
+                live.break_queue();
+            }
+        }
         reset(self.dev);
         for channel in &self.channels {
             channel.close();
@@ -239,7 +255,7 @@ impl<H: Handler> PinnedDrop for Failure<'_, H> {
 /// Fields are dropped in this order: no channel uses a queue that is gone.
 pub struct Queues<'bound, H: Handler> {
     failure: Pin<KBox<Failure<'bound, H>>>,
-    found: Found<'bound>,
+    found: Found<'bound, H>,
 }
 
 impl<'bound, H: Handler> Queues<'bound, H> {
@@ -250,7 +266,7 @@ impl<'bound, H: Handler> Queues<'bound, H> {
 
     /// Makes the device live: interrupts are let through, and `DRIVER_OK` is set (CORE-INIT-11).
     ///
-    /// What was added before is notified by the next use of the queue (CORE-INIT-14).
+    /// The device is notified of what was added before only now (CORE-INIT-14).
     pub fn ready(self) -> ReadyQueues<'bound, H> {
         for channel in self.channels() {
             if let Some(live) = channel.access() {
@@ -258,6 +274,11 @@ impl<'bound, H: Handler> Queues<'bound, H> {
             }
         }
         self.found.dev.set_driver_ok();
+        for channel in self.channels() {
+            if let Some(live) = channel.access() {
+                live.notify();
+            }
+        }
         ReadyQueues(self)
     }
 }

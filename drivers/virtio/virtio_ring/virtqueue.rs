@@ -218,7 +218,7 @@ impl Virtqueue {
     /// Returns `false` if there is nobody to call: the queue is not ready yet, broken, or polled.
     /// Interrupts with nothing behind them are harmless (SPLIT-USEDNOTIF-5).
     pub fn interrupt(&self) -> bool {
-        if !self.is_ready.load(Ordering::Acquire) || self.is_broken() {
+        if !self.is_ready() || self.is_broken() {
             return false;
         }
         // SAFETY: The field is never written after creation.
@@ -236,11 +236,12 @@ impl Virtqueue {
     #[inline]
     pub(crate) fn notify(&self) {
         if !self.is_broken() && !self.notifier.notify(self.index()) {
-            self.break_queue();
+            self.fail();
         }
     }
 
-    /// Takes the queue out of use: from now on nothing is added, and no interrupt is handled.
+    /// Takes the queue out of use: from now on the device is not notified, and no interrupt is
+    /// handled.
     pub fn break_queue(&self) {
         self.is_broken.store(true, Ordering::Relaxed);
     }
@@ -249,6 +250,12 @@ impl Virtqueue {
     #[inline]
     pub fn is_broken(&self) -> bool {
         self.is_broken.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether the device is live, so that it may be notified.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Acquire)
     }
 
     /// Lets interrupts through, now that the driver is ready for them.
