@@ -127,7 +127,10 @@ impl RequestQueue {
                         // Under the lock, so that no completion can be missed.
                         state.is_stopped = true;
                         rq.hw_ctx().stop();
-                        rq.reject(Status::DEV_RESOURCE)
+                        // A completion may start the queue before the block layer has put this
+                        // request back, and requests that end in a batch do not make it look
+                        // again. With this status it looks again by itself.
+                        rq.reject(Status::RESOURCE)
                     }
                     _ => rq.reject(Status::IOERR),
                 });

@@ -162,6 +162,7 @@ mod beyond_c {
     #[test]
     fn a_disk_that_vanishes_ends_its_io_with_an_error() {
         let mut vm = guest_with_slot().boot();
+        vm.expect("I/O error, dev vda");
         start_io(&mut vm);
         // Slot Control with its interrupt off, then its power off, which makes QEMU take the device
         // away at once, then both on again. So the hotplug driver finds the slot empty without
