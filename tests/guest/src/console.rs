@@ -75,6 +75,9 @@ pub const NEVER: &[&str] = &[
 
 /// Lines that match [`NEVER`] in words only.
 const HARMLESS: &[&str] = &[
+    // What the debug kernel says when it starts to look.
+    "DMA-API: preallocated",
+    "DMA-API: debugging enabled",
     // The checkers announce themselves when they start.
     "KASAN: no memory accesses",
     "KernelAddressSanitizer initialized",
