@@ -56,7 +56,10 @@ use kernel::{
 };
 use virtio::{
     id::DeviceId,
-    transport::Registration, //
+    transport::{
+        Registration,
+        Transport, //
+    },
 };
 
 use self::{

@@ -52,7 +52,7 @@ pub type DeviceRing = Ring<Physical>;
 /// A queue as both sides have it.
 pub struct Queue {
     /// The driver's.
-    pub vq: Pin<KBox<Virtqueue>>,
+    pub vq: Arc<Virtqueue>,
     /// The device's; none once the device has been reset.
     pub ring: Option<DeviceRing>,
 }
@@ -181,7 +181,7 @@ impl<N: Nature> Machine<N> {
         self.trace.note(Event::Notify(index));
         if self.registers(Registers::notified) && N::IS_ALIVE {
             // If it is queued already, it has not yet begun, and will see what there is.
-            let _ = workqueue::system().enqueue(self.clone());
+            let _ = workqueue::system_long().enqueue(self.clone());
         }
     }
 

@@ -83,6 +83,7 @@ impl<N: Nature> FakeTransport<N> {
         name: &CStr,
     ) -> Result<Queue> {
         if index >= self.queues.count {
+            dev_err!(dev, "queue {}: not available\n", index);
             return Err(ENOENT);
         }
         let doorbell = KBox::new(Doorbell(self.machine.clone()), GFP_KERNEL)?;
@@ -128,8 +129,11 @@ impl<N: Nature> Notify for Doorbell<N> {
     }
 }
 
+// SAFETY: The queues are kept in the machine until `del_vqs`; a machine that was reset has dropped
+// its side of them, and calls back under a lock that `synchronize_callbacks` takes. One that does
+// not finish its reset goes on, on order of a test, in memory that is still there.
 #[vtable]
-impl<N: Nature> Transport for FakeTransport<N> {
+unsafe impl<N: Nature> Transport for FakeTransport<N> {
     fn config_len(&self) -> usize {
         self.machine.registers(|registers| registers.config_len())
     }
@@ -197,7 +201,7 @@ impl<N: Nature> Transport for FakeTransport<N> {
         }
         for (vq, queue) in vqs.iter_mut().zip(&found) {
             if let Some(queue) = queue {
-                *vq = queue.vq.as_raw();
+                *vq = Virtqueue::as_raw(&queue.vq);
             }
         }
         self.machine.trace().note(Event::FindQueues(found.len()));
@@ -211,6 +215,14 @@ impl<N: Nature> Transport for FakeTransport<N> {
         self.machine.trace().note(Event::DeleteQueues);
         self.machine.set_listener(None);
         drop(self.machine.queues(core::mem::take));
+    }
+
+    fn break_queues(&self) {
+        self.machine.queues(|queues| {
+            for queue in queues.iter().flatten() {
+                queue.vq.break_queue();
+            }
+        });
     }
 
     fn synchronize_callbacks(&self) {

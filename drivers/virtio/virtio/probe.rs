@@ -22,7 +22,7 @@ use crate::{
         Handshake,
         StatusField, //
     },
-    Device, Features, Status,
+    transport, Device, Features, Status,
 };
 
 /// The virtio driver that a device is bound to.
@@ -178,6 +178,8 @@ pub(crate) fn shutdown(dev: &Device<Bound>) {
         // SAFETY: The driver's own operation, called while it is bound.
         Some(shutdown) => unsafe { shutdown(dev.as_raw()) },
         None => {
+            // First of all, so that nothing is added or completed behind the reset (CORE-INIT-14).
+            transport::break_queues(dev);
             dev.synchronize_callbacks();
             if dev.reset().is_err() {
                 dev_warn!(dev, "device does not finish its reset\n");

@@ -89,8 +89,17 @@ impl IrqAffinity {
 /// All operations are called from a context that may sleep. The device's lock of the driver core
 /// serializes `accept_features`, `find_vqs` and `del_vqs`; the others may be called at any time
 /// between registration and its end.
+///
+/// # Safety
+///
+/// - What [`find_vqs`](Self::find_vqs) writes are queues of the crate `virtio_ring`, which stay
+///   valid until [`del_vqs`](Self::del_vqs) returns, with the callbacks that were asked for.
+/// - When [`reset`](Self::reset) has returned `Ok`, the device touches none of the memory that it
+///   was told about; when it has returned an error, the transport has cut it off.
+/// - When [`synchronize_callbacks`](Self::synchronize_callbacks) or `del_vqs` returns, no callback
+///   that began before still runs; after `del_vqs` none begins.
 #[vtable]
-pub trait Transport: Send + Sync + Sized {
+pub unsafe trait Transport: Send + Sync + Sized {
     /// The length of the device configuration space in bytes, 0 if there is none.
     fn config_len(&self) -> usize;
 
@@ -146,6 +155,10 @@ pub trait Transport: Send + Sync + Sized {
     /// Frees the interrupts and the queues. The device has been reset.
     fn del_vqs(&self, dev: &Device<Bound>);
 
+    /// Takes all queues out of use: the device is not notified any more, and no callback begins.
+    /// May sleep.
+    fn break_queues(&self);
+
     /// Waits until no handler of an interrupt runs.
     fn synchronize_callbacks(&self);
 
@@ -166,6 +179,8 @@ struct Instance {
     vdev: bindings::virtio_device,
     config_len: usize,
     transport: *const c_void,
+    /// [`Transport::break_queues`], for which the C table has no entry.
+    break_queues: Option<unsafe fn(*const c_void)>,
 }
 
 // SAFETY: C structures, integers and pointers may be all zeroes.
@@ -180,15 +195,32 @@ unsafe impl Sync for DeviceType {}
 
 static INSTANCE_TYPE: DeviceType = DeviceType(UnsafeCell::new(pin_init::zeroed()));
 
+impl Instance {
+    /// Returns what the bus keeps for a device, if its transport is a Rust one.
+    fn of(dev: &Device<Bound>) -> Option<&Self> {
+        let raw = dev.as_raw();
+        // SAFETY: The device is valid, and its type says whether it is in an `Instance`. What is
+        // read here of that is never written after registration.
+        unsafe {
+            core::ptr::eq((*raw).dev.type_, INSTANCE_TYPE.0.get())
+                .then(|| &*raw.cast::<Instance>().cast_const())
+        }
+    }
+}
+
 /// Returns the length of a device's configuration space, if its transport tells it.
 pub(crate) fn config_len(dev: &Device<Bound>) -> Option<usize> {
-    let raw = dev.as_raw();
-    // SAFETY: The device is valid, and its type says whether it is in an `Instance`.
-    unsafe {
-        if !core::ptr::eq((*raw).dev.type_, INSTANCE_TYPE.0.get()) {
-            return None;
+    Some(Instance::of(dev)?.config_len)
+}
+
+/// Takes all queues of a device out of use, if its transport can do that.
+pub(crate) fn break_queues(dev: &Device<Bound>) {
+    if let Some(instance) = Instance::of(dev) {
+        if let Some(break_queues) = instance.break_queues {
+            // SAFETY: The function is for this transport, which is there while the device is
+            // registered.
+            unsafe { break_queues(instance.transport) };
         }
-        Some((*raw.cast::<Instance>()).config_len)
     }
 }
 
@@ -229,6 +261,7 @@ impl<T: Transport> Registration<T> {
 
         instance.config_len = transport.config_len();
         instance.transport = core::ptr::from_ref(&*transport).cast();
+        instance.break_queues = Some(Ops::<T>::break_queues);
         let vdev = &mut instance.vdev;
         // `device_add` takes a reference to the parent.
         vdev.dev.parent = core::ptr::from_ref(parent).cast_mut().cast();
@@ -356,6 +389,14 @@ impl<T: Transport> Ops<T> {
     unsafe fn transport<'a>(vdev: *mut bindings::virtio_device) -> &'a T {
         // SAFETY: The caller's promise, and the invariant of `Instance`.
         unsafe { &*(*vdev.cast::<Instance>()).transport.cast::<T>() }
+    }
+
+    /// # Safety
+    ///
+    /// `transport` is a `T`.
+    unsafe fn break_queues(transport: *const c_void) {
+        // SAFETY: The caller's promise.
+        unsafe { &*transport.cast::<T>() }.break_queues();
     }
 
     extern "C" fn get(

@@ -7,6 +7,7 @@
 //! are behind a selector; a lock keeps the selector and the access together.
 
 use kernel::{
+    fmt,
     new_mutex,
     prelude::*,
     sync::Mutex, //
@@ -49,6 +50,36 @@ use self::register::*;
 
 /// How many selectable windows of 32 features there are to look at.
 const FEATURE_WINDOWS: u32 = Features::BITS / 32;
+
+/// Why a queue cannot be set up.
+#[derive(Clone, Copy)]
+pub(crate) enum QueueRefusal {
+    /// The device has only so many.
+    Beyond(u16),
+    /// The device does not have this one.
+    Missing,
+    /// The queue is in use already.
+    InUse,
+}
+
+impl fmt::Display for QueueRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Beyond(count) => write!(f, "device has only {count} queues"),
+            Self::Missing => f.write_str("not available"),
+            Self::InUse => f.write_str("in use before it was set up"),
+        }
+    }
+}
+
+impl From<QueueRefusal> for Error {
+    fn from(refusal: QueueRefusal) -> Self {
+        match refusal {
+            QueueRefusal::Beyond(_) => EINVAL,
+            QueueRefusal::Missing | QueueRefusal::InUse => ENOENT,
+        }
+    }
+}
 
 /// A queue as the device describes it before it is set up.
 #[derive(Clone, Copy)]
@@ -157,16 +188,19 @@ impl CommonConfig {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the device has fewer queues, `ENOENT` if it does not have this one or the queue
-    /// is in use already.
-    pub(crate) fn queue(&self, queue: u16) -> Result<QueueInfo> {
-        if queue >= self.window.read::<u16, NUM_QUEUES>() {
-            return Err(EINVAL);
+    /// Why the queue cannot be set up.
+    pub(crate) fn queue(&self, queue: u16) -> Result<QueueInfo, QueueRefusal> {
+        let count = self.window.read::<u16, NUM_QUEUES>();
+        if queue >= count {
+            return Err(QueueRefusal::Beyond(count));
         }
         self.select(queue, || {
             let max_size = self.window.read::<u16, QUEUE_SIZE>();
-            if max_size == 0 || self.window.read::<u16, QUEUE_ENABLE>() != 0 {
-                return Err(ENOENT);
+            if max_size == 0 {
+                return Err(QueueRefusal::Missing);
+            }
+            if self.window.read::<u16, QUEUE_ENABLE>() != 0 {
+                return Err(QueueRefusal::InUse);
             }
             Ok(QueueInfo {
                 max_size,

@@ -29,7 +29,7 @@ const ISR_GONE: u8 = 0xff;
 /// A queue and the vector that it is mapped to.
 pub(crate) struct Queue {
     /// The queue itself.
-    pub(crate) queue: Pin<KBox<Virtqueue>>,
+    pub(crate) queue: Arc<Virtqueue>,
     /// Its interrupt vector, if it has one.
     pub(crate) vector: Option<u16>,
 }

@@ -7,6 +7,7 @@
 //! gone before the next begins.
 
 use kernel::{
+    alloc::AllocError,
     device::Bound,
     pci,
     prelude::*,
@@ -56,6 +57,26 @@ pub(crate) struct Request<'r> {
     pub(crate) affinity: Option<&'r IrqAffinity>,
 }
 
+/// Why a plan did not work.
+enum Failure {
+    /// There are not the interrupts that it wants: another plan may do with fewer.
+    Interrupts(Error),
+    /// Anything else.
+    Other(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<AllocError> for Failure {
+    fn from(error: AllocError) -> Self {
+        Self::Other(error.into())
+    }
+}
+
 /// The queues in use.
 ///
 /// Dropping this ends the interrupts first; then the device forgets the vectors, and the vectors
@@ -73,7 +94,7 @@ impl<'a> Active<'a> {
     ///
     /// # Errors
     ///
-    /// What made the last plan fail.
+    /// What made the last plan fail. The log says what is wrong with a queue.
     pub(crate) fn new(
         pdev: &'a pci::Device<Bound>,
         parts: &Arc<Parts>,
@@ -89,7 +110,8 @@ impl<'a> Active<'a> {
                     active.enable();
                     return Ok(active);
                 }
-                Err(reason) => error = reason,
+                Err(Failure::Interrupts(reason)) => error = reason,
+                Err(Failure::Other(reason)) => return Err(reason),
             }
         }
         Err(error)
@@ -100,10 +122,10 @@ impl<'a> Active<'a> {
         parts: &Arc<Parts>,
         request: Request<'_>,
         plan: VectorPlan,
-    ) -> Result<Self> {
+    ) -> Result<Self, Failure> {
         let mut active = Self {
             interrupts: KVec::new(),
-            vectors: allocate(pdev, request, plan)?,
+            vectors: allocate(pdev, request, plan).map_err(Failure::Interrupts)?,
             queues: KVec::new(),
             plan,
             parts: parts.clone(),
@@ -116,7 +138,10 @@ impl<'a> Active<'a> {
                 CString::try_from_fmt(fmt!("{device_name}-config"))?,
                 Source::Config(request.dev.into()),
             )?;
-            parts.common.set_config_vector(Some(CONFIG_VECTOR))?;
+            parts
+                .common
+                .set_config_vector(Some(CONFIG_VECTOR))
+                .map_err(Failure::Interrupts)?;
         }
 
         let mut with_callback = 0u16;
@@ -170,10 +195,13 @@ impl<'a> Active<'a> {
         request: &QueueRequest,
         name: &CStr,
         vector: Option<u16>,
-    ) -> Result<Arc<Queue>> {
+    ) -> Result<Arc<Queue>, Failure> {
         let Parts { common, notify, .. } = &*self.parts;
-        let index = u16::try_from(self.queues.len())?;
-        let info = common.queue(index)?;
+        let index = u16::try_from(self.queues.len()).map_err(|_| EINVAL)?;
+        let info = common.queue(index).map_err(|refusal| {
+            dev_err!(dev, "queue {}: {}\n", index, refusal);
+            Error::from(refusal)
+        })?;
         let doorbell = notify
             .doorbell(info.notify_off)
             .map_err(|error| error.report(pdev))?;
@@ -199,12 +227,15 @@ impl<'a> Active<'a> {
         };
         let queue = Arc::new(Queue { queue, vector }, GFP_KERNEL)?;
         self.queues.push(queue.clone(), GFP_KERNEL)?;
-        common.set_up_queue(index, &setup)?;
+        common
+            .set_up_queue(index, &setup)
+            .map_err(Failure::Interrupts)?;
         Ok(queue)
     }
 
-    fn listen(&mut self, vector: u16, name: CString, source: Source) -> Result {
-        let interrupt = Registration::new(&self.vectors, vector, name, source)?;
+    fn listen(&mut self, vector: u16, name: CString, source: Source) -> Result<(), Failure> {
+        let interrupt =
+            Registration::new(&self.vectors, vector, name, source).map_err(Failure::Interrupts)?;
         self.interrupts.push(interrupt, GFP_KERNEL)?;
         Ok(())
     }
@@ -226,8 +257,8 @@ impl<'a> Active<'a> {
     }
 
     /// Returns the queues in the order of their numbers.
-    pub(crate) fn queues(&self) -> impl Iterator<Item = &Virtqueue> {
-        self.queues.iter().map(|queue| &*queue.queue)
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &Arc<Virtqueue>> {
+        self.queues.iter().map(|queue| &queue.queue)
     }
 
     /// Waits until no handler runs any more.

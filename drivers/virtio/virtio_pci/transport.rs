@@ -30,6 +30,7 @@ use virtio::{
     Features,
     Status, //
 };
+use virtio_ring::Virtqueue;
 
 use crate::{
     common::CommonConfig,
@@ -103,13 +104,6 @@ impl<'a> PciTransport<'a> {
         })
     }
 
-    /// Takes all queues out of use, since the device is gone.
-    pub(crate) fn break_queues(&self) {
-        if let Some(active) = &*self.active.lock() {
-            active.queues().for_each(|queue| queue.break_queue());
-        }
-    }
-
     /// Reads integers of one width, one after the other, into `buf`.
     fn read_words<const N: usize, W: pci_io::Word>(
         window: &Window,
@@ -159,8 +153,10 @@ impl Width {
     }
 }
 
+// SAFETY: The queues are those of `Active`, which `del_vqs` takes down, interrupts first. A device
+// that does not finish its reset loses its access to memory.
 #[vtable]
-impl Transport for PciTransport<'_> {
+unsafe impl Transport for PciTransport<'_> {
     fn config_len(&self) -> usize {
         self.config.as_ref().map_or(0, Window::len)
     }
@@ -259,7 +255,7 @@ impl Transport for PciTransport<'_> {
             *vq = match queue.name() {
                 Some(_) => found
                     .next()
-                    .map_or(core::ptr::null_mut(), |queue| queue.as_raw()),
+                    .map_or(core::ptr::null_mut(), Virtqueue::as_raw),
                 None => core::ptr::null_mut(),
             };
         }
@@ -270,6 +266,12 @@ impl Transport for PciTransport<'_> {
         // The lock is not held while this waits for handlers.
         let active = self.active.lock().take();
         drop(active);
+    }
+
+    fn break_queues(&self) {
+        if let Some(active) = &*self.active.lock() {
+            active.queues().for_each(|queue| queue.break_queue());
+        }
     }
 
     fn synchronize_callbacks(&self) {

@@ -90,9 +90,10 @@ impl<H: Handler> Live<H> {
             && locked.queue.virtqueue().is_ready()
             && locked.queue.prepare_notify()
         {
-            let vq: *const Virtqueue = locked.queue.virtqueue();
+            let vq: *const Virtqueue = &raw const **locked.queue.virtqueue();
             drop(guard);
-            // SAFETY: The transport's queue outlives `self`, by the invariant of `Queues`.
+            // SAFETY: The queue behind the lock, which is in `self`, has a share of it and never
+            // exchanges that.
             unsafe { (*vq).notify() };
         }
         result
@@ -185,7 +186,8 @@ impl<H: Handler> Channel<H> {
     /// `vq` is alive, of this crate, and its context is a channel with this handler.
     pub(crate) unsafe extern "C" fn callback(vq: *mut bindings::virtqueue) {
         // SAFETY: The transport calls this with a queue that is alive, and that is of this crate.
-        let context = unsafe { Virtqueue::from_raw(vq) }.context();
+        let vq = unsafe { Virtqueue::from_raw(vq) };
+        let context = vq.context();
         // SAFETY: The context is the channel, which is kept until the queue has been broken and
         // handlers that run have been waited for; a broken queue has no more of them. It is set
         // before the first interrupt is let through.

@@ -13,8 +13,8 @@
 use core::ptr::NonNull;
 
 use kernel::{
-    device,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 
 use crate::{
@@ -87,11 +87,11 @@ impl_descriptors!(RingChain<'_>, Table<'_>);
 ///
 /// # Invariants
 ///
-/// - `vq` is valid, and this is the only user of its ring, `ring`.
+/// - `ring` is the ring of `vq`, and this is its only user.
 /// - `tokens` has an entry for each descriptor; it holds a token exactly while a chain with that
 ///   head is in flight.
 pub struct Queue<T> {
-    vq: NonNull<Virtqueue>,
+    vq: Arc<Virtqueue>,
     ring: NonNull<KernelRing>,
     tokens: KVec<Option<T>>,
 }
@@ -105,10 +105,10 @@ unsafe impl<T: Send> Send for Queue<T> {}
 impl<T> Queue<T> {
     /// Takes the driver's side of `vq`.
     ///
-    /// # Safety
+    /// # Errors
     ///
-    /// `vq` outlives the queue.
-    pub(crate) unsafe fn new(vq: &Virtqueue) -> Result<Self> {
+    /// `EBUSY` if it has been taken, `ENOMEM`.
+    pub(crate) fn new(vq: Arc<Virtqueue>) -> Result<Self> {
         let size = usize::from(vq.size());
         let mut tokens = KVec::with_capacity(size, GFP_KERNEL)?;
         for _ in 0..size {
@@ -116,11 +116,7 @@ impl<T> Queue<T> {
         }
         let ring = NonNull::new(vq.claim()?).ok_or(EINVAL)?;
         // INVARIANT: Claimed just now, and nothing is in flight.
-        Ok(Self {
-            vq: vq.into(),
-            ring,
-            tokens,
-        })
+        Ok(Self { vq, ring, tokens })
     }
 
     #[inline]
@@ -131,9 +127,8 @@ impl<T> Queue<T> {
 
     /// Returns the transport's view of the queue.
     #[inline]
-    pub fn virtqueue(&self) -> &Virtqueue {
-        // SAFETY: By the type invariant.
-        unsafe { self.vq.as_ref() }
+    pub fn virtqueue(&self) -> &Arc<Virtqueue> {
+        &self.vq
     }
 
     /// Returns how many descriptors are free.
@@ -262,10 +257,7 @@ impl<T> Queue<T> {
             return;
         }
         vq.fail();
-        // SAFETY: A queue belongs to a device that is valid for longer.
-        let dev: &virtio::Device<device::Normal> =
-            unsafe { virtio::Device::from_raw((*vq.as_raw()).vdev) };
-        dev_err!(dev, "queue {}: {}\n", vq.index(), violation);
+        dev_err!(vq.device(), "queue {}: {}\n", vq.index(), violation);
     }
 
     /// Returns whether the device has to be notified of what was added since the last call.

@@ -11,10 +11,7 @@
 //! Dropping any of them resets the device before anything is freed. A device that breaks the rules
 //! of a ring is reset from a work item, and what it had in flight is given back to the handlers.
 
-use core::{
-    marker::PhantomData,
-    ptr::NonNull, //
-};
+use core::marker::PhantomData;
 
 use bindings_ext as bindings;
 use kernel::{
@@ -51,10 +48,10 @@ pub struct QueueSpec {
 ///
 /// # Invariants
 ///
-/// The queues exist until this is dropped. Their callback is that of channels with `H`.
+/// The callback of the queues is that of channels with `H`.
 pub struct Found<'bound, H: Handler> {
     dev: &'bound Device<Bound>,
-    vqs: KVec<NonNull<Virtqueue>>,
+    vqs: KVec<Arc<Virtqueue>>,
     handler: PhantomData<fn(H)>,
 }
 
@@ -100,14 +97,13 @@ impl<'bound, H: Handler> Found<'bound, H> {
                     .map_or(core::ptr::null_mut(), IrqAffinity::as_raw),
             )
         })?;
-        for vq in &raw {
-            // A queue of this crate begins with its C view; there are no others behind the devices
-            // of Rust drivers.
-            if let Some(vq) = NonNull::new(vq.cast::<Virtqueue>()) {
-                vqs.push_within_capacity(vq).map_err(|_| EINVAL)?;
-            }
+        for vq in raw.into_iter().filter(|vq| !vq.is_null()) {
+            // SAFETY: `Transport` promises queues of this crate; there are no other transports
+            // behind the devices of Rust drivers.
+            let vq = unsafe { Virtqueue::from_raw(vq) };
+            vqs.push_within_capacity(vq.into()).map_err(|_| EINVAL)?;
         }
-        // INVARIANT: The transport keeps them until `del_vqs`.
+        // INVARIANT: The callback is the one in `infos`.
         let this = Self {
             dev,
             vqs,
@@ -122,8 +118,7 @@ impl<'bound, H: Handler> Found<'bound, H> {
 
     /// Returns the queues, in the order in which they were asked for.
     pub fn virtqueues(&self) -> impl Iterator<Item = &Virtqueue> {
-        // SAFETY: By the type invariant.
-        self.vqs.iter().map(|vq| unsafe { vq.as_ref() })
+        self.vqs.iter().map(|vq| &**vq)
     }
 
     /// Gives each queue its handler, and what that keeps under the lock. May sleep.
@@ -136,10 +131,9 @@ impl<'bound, H: Handler> Found<'bound, H> {
         mut make: impl FnMut(&Virtqueue) -> Result<(H, H::State)>,
     ) -> Result<Queues<'bound, H>> {
         let mut channels = KVec::with_capacity(self.vqs.len(), GFP_KERNEL)?;
-        for vq in self.virtqueues() {
+        for vq in &self.vqs {
             let (handler, state) = make(vq)?;
-            // SAFETY: The channel is closed, and with it the queue gone, before `self` is dropped.
-            let queue = unsafe { Queue::new(vq) }?;
+            let queue = Queue::new(vq.clone())?;
             let channel = Arc::pin_init(Channel::new(queue, state, handler), GFP_KERNEL)?;
             vq.set_context(Arc::as_ptr(&channel).cast_mut().cast());
             channels.push(channel, GFP_KERNEL)?;
@@ -286,8 +280,7 @@ impl<'bound, H: Handler> Queues<'bound, H> {
 /// The queues of a live device.
 pub struct ReadyQueues<'bound, H: Handler>(Queues<'bound, H>);
 
-// SAFETY: Everything in it can be used and dropped from any thread; the pointers to queues are
-// only followed on behalf of their owner.
+// SAFETY: Everything in it can be used and dropped from any thread, the work item too.
 unsafe impl<H: Handler> Send for ReadyQueues<'_, H> {}
 // SAFETY: As above.
 unsafe impl<H: Handler> Sync for ReadyQueues<'_, H> {}

@@ -23,7 +23,12 @@ use bindings_ext as bindings;
 use kernel::{
     device::Bound,
     prelude::*,
-    str::CString, //
+    str::CString,
+    sync::{
+        aref::ARef,
+        Arc,
+        ArcBorrow, //
+    },
 };
 use virtio::features;
 
@@ -66,6 +71,9 @@ pub(crate) type KernelRing = Ring<CpuBarriers, KVec<DescState>>;
 
 /// A queue of one device.
 ///
+/// The transport and the driver's side share it, so that its memory outlives both; the device uses
+/// it until it is reset.
+///
 /// # Invariants
 ///
 /// - `vq` is the first field, so that a pointer to it is a pointer to the whole.
@@ -83,6 +91,7 @@ pub struct Virtqueue {
     layout: Layout,
     has_indirect: bool,
     memory: Area,
+    dev: ARef<virtio::Device>,
     _name: CString,
 }
 
@@ -96,17 +105,20 @@ impl Virtqueue {
     ///
     /// # Errors
     ///
-    /// - `EINVAL` if the device's size is not a power of two from 1 to 32768.
+    /// - `EINVAL` if the device's size is not a power of two from 1 to 32768; the log says so.
     /// - `ENOMEM`.
     pub fn new(
         dev: &virtio::Device<Bound>,
         config: VirtqueueConfig<'_>,
         notifier: KBox<dyn Notify>,
-    ) -> Result<Pin<KBox<Self>>> {
+    ) -> Result<Arc<Self>> {
         let features = dev.features();
         let mut size = config.max_size;
         let (layout, memory) = loop {
-            let layout = Layout::new(size, config.align).ok_or(EINVAL)?;
+            let Some(layout) = Layout::new(size, config.align) else {
+                dev_err!(dev, "queue {}: invalid size {}\n", config.index, size);
+                return Err(EINVAL);
+            };
             match Area::new(dev, layout.bytes()) {
                 Ok(memory) => break (layout, memory),
                 Err(_) if config.may_shrink && size > 1 => size /= 2,
@@ -141,7 +153,7 @@ impl Virtqueue {
         vq.num_max = config.max_size;
 
         // INVARIANT: The ring lies in `memory`, and nobody has claimed it.
-        Ok(KBox::pin(
+        Ok(Arc::new(
             Self {
                 vq: UnsafeCell::new(vq),
                 ring: UnsafeCell::new(ring),
@@ -154,6 +166,7 @@ impl Virtqueue {
                 layout,
                 has_indirect: features.contains(features::INDIRECT_DESC),
                 memory,
+                dev: dev.into(),
                 _name: name,
             },
             GFP_KERNEL,
@@ -161,8 +174,9 @@ impl Virtqueue {
     }
 
     /// Returns the C view of the queue.
-    pub fn as_raw(&self) -> *mut bindings::virtqueue {
-        self.vq.get()
+    pub fn as_raw(this: &Arc<Self>) -> *mut bindings::virtqueue {
+        // By the type invariant it is the first field.
+        Arc::as_ptr(this).cast_mut().cast()
     }
 
     /// Borrows a queue from its C view.
@@ -170,9 +184,14 @@ impl Virtqueue {
     /// # Safety
     ///
     /// `vq` was given out by [`as_raw`](Self::as_raw), and the queue lives for `'a`.
-    pub(crate) unsafe fn from_raw<'a>(vq: *mut bindings::virtqueue) -> &'a Self {
-        // SAFETY: By the type invariant it is the first field.
-        unsafe { &*vq.cast::<Self>() }
+    pub(crate) unsafe fn from_raw<'a>(vq: *mut bindings::virtqueue) -> ArcBorrow<'a, Self> {
+        // SAFETY: The pointer is that of the `Arc`, by the caller's promise.
+        unsafe { ArcBorrow::from_raw(vq.cast::<Self>()) }
+    }
+
+    /// Returns the device of the queue.
+    pub(crate) fn device(&self) -> &virtio::Device {
+        &self.dev
     }
 
     /// Returns the number of the queue.
