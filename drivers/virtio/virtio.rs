@@ -34,6 +34,8 @@ pub mod driver;
 pub mod features;
 #[path = "virtio/id.rs"]
 pub mod id;
+#[path = "virtio/pm.rs"]
+mod pm;
 #[path = "virtio/probe.rs"]
 mod probe;
 #[path = "virtio/status.rs"]

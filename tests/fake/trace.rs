@@ -39,6 +39,10 @@ pub enum Step {
     Probe,
     /// It heard that the configuration has changed.
     ConfigChanged,
+    /// It was told to stop its use of the device for a while.
+    Freeze,
+    /// It was told to go on.
+    Restore,
     /// It was told that its use of the device ends.
     Unbind,
     /// Its data is being dropped.

@@ -80,6 +80,8 @@ pub enum TestFeature {
     Low = 0,
     /// Another.
     Fifth = 5,
+    /// One that is of no use without the first.
+    Dependent = 6,
     /// The last one below the transport's.
     Below = 27,
     /// The first one above the transport's.
@@ -94,6 +96,7 @@ impl Feature for TestFeature {
     const ALL: &'static [Self] = &[
         Self::Low,
         Self::Fifth,
+        Self::Dependent,
         Self::Below,
         Self::Above,
         Self::High,
@@ -102,6 +105,10 @@ impl Feature for TestFeature {
 
     fn bit(self) -> u32 {
         self as u32
+    }
+
+    fn needs(self) -> Option<Self> {
+        matches!(self, Self::Dependent).then_some(Self::Low)
     }
 }
 
@@ -122,6 +129,8 @@ pub struct Plan {
     pub changes: u32,
     /// Whether the queues are polled.
     pub is_polled: bool,
+    /// Whether the driver refuses to be suspended.
+    pub is_awake: bool,
 }
 
 impl Plan {
@@ -134,6 +143,7 @@ impl Plan {
         is_early: false,
         changes: 0,
         is_polled: false,
+        is_awake: false,
     };
 }
 
@@ -385,6 +395,20 @@ impl virtio_driver::Driver for TestDriver {
 
     fn config_changed<'bound>(_dev: &'bound Device<Bound>, data: Pin<&Data<'bound>>) {
         data.note.0.note(Step::ConfigChanged);
+    }
+
+    fn freeze<'bound>(_dev: &'bound Device<Bound>, data: Pin<&Data<'bound>>) -> Result {
+        data.note.0.note(Step::Freeze);
+        if data.note.0.plan.is_awake {
+            Err(EBUSY)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn restore<'bound>(_dev: &'bound Device<Bound>, data: Pin<&Data<'bound>>) -> Result {
+        data.note.0.note(Step::Restore);
+        Ok(())
     }
 
     fn unbind<'bound>(_dev: &'bound Device<device::Core<'_>>, data: Pin<&Data<'bound>>) {

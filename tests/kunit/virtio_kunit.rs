@@ -69,6 +69,7 @@ mod config;
 mod features;
 mod hostile;
 mod notice;
+mod pm;
 mod ring;
 mod status;
 mod tagged;

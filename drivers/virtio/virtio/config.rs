@@ -113,7 +113,7 @@ impl<F: Feature> Config<'_, F> {
     /// # Errors
     ///
     /// - `ENOENT` if the feature that the field belongs to was not agreed on (CORE-CONFIG-4).
-    /// - `EIO` if the device's space is too short for the field.
+    /// - `EIO` if the device's space is too short for the field; the log says so.
     /// - `EAGAIN` if the device changes a field of more than 32 bits faster than it can be read.
     pub fn read<V: Value>(&self, field: &Field<V, F>) -> Result<V> {
         if size_of::<V>() > size_of::<u32>() {
@@ -152,7 +152,7 @@ impl<F: Feature> Config<'_, F> {
     ///
     /// # Errors
     ///
-    /// Those of `read`, and `EAGAIN` if the generation never holds still.
+    /// Those of `read`, and `EAGAIN` if the generation never holds still; the log says so.
     pub fn snapshot<T>(&self, mut read: impl FnMut(Raw<'_, F>) -> Result<T>) -> Result<T> {
         for _ in 0..Self::MAX_TRIES {
             let before = self.generation();
@@ -161,6 +161,10 @@ impl<F: Feature> Config<'_, F> {
                 return Ok(value);
             }
         }
+        dev_err!(
+            self.dev,
+            "configuration changes faster than it can be read\n"
+        );
         Err(EAGAIN)
     }
 
@@ -186,7 +190,15 @@ impl<F: Feature> Config<'_, F> {
         }
         let end = field.offset.checked_add(size_of::<V>()).ok_or(EIO)?;
         match transport::config_len(self.dev) {
-            Some(len) if end > len => Err(EIO),
+            Some(len) if end > len => {
+                dev_err!(
+                    self.dev,
+                    "configuration of {} bytes is too short for a field at {}\n",
+                    len,
+                    field.offset
+                );
+                Err(EIO)
+            }
             _ => Ok(()),
         }
     }

@@ -258,11 +258,16 @@ impl Device<Bound> {
         Features::from_words(words)
     }
 
+    /// Records which features are going to be agreed on.
+    pub(crate) fn set_features(&self, features: Features) {
+        // SAFETY: Only called while a driver is being bound, when nothing else uses the words.
+        unsafe { (*self.as_raw()).__bindgen_anon_1.features_array = features.words() };
+    }
+
     /// Records `features` and lets the transport write them to the device; what the transport or
     /// the ring does not know is dropped from them.
     pub(crate) fn finalize_features(&self, features: Features) -> Result {
-        // SAFETY: Only called while a driver is being bound, when nothing else uses the words.
-        unsafe { (*self.as_raw()).__bindgen_anon_1.features_array = features.words() };
+        self.set_features(features);
         let finalize = self.ops().finalize_features.ok_or(EOPNOTSUPP)?;
         // SAFETY: The device is registered.
         kernel::error::to_result(unsafe { finalize(self.as_raw()) })

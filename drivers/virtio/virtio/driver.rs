@@ -49,6 +49,12 @@ pub trait Feature: Copy + 'static {
 
     /// The number of the feature's bit (VIRTIO 1.4, 2.2 "Feature Bits").
     fn bit(self) -> u32;
+
+    /// Another feature that this one is of no use without: if that is not agreed on, nor is this
+    /// one (CORE-FEAT-2).
+    fn needs(self) -> Option<Self> {
+        None
+    }
 }
 
 /// The features that were agreed on with a device, as its driver sees them.
@@ -105,6 +111,30 @@ pub trait Driver: 'static {
     /// together. Called from a work item, may sleep; never after `unbind` has started.
     fn config_changed<'bound>(dev: &'bound Device<Bound>, data: Pin<&Self::Data<'bound>>) {
         let _ = (dev, data);
+    }
+
+    /// Stops the use of the device, which is going to lose its state: the system is suspended, or
+    /// the transport resets the device. [`restore`](Self::restore) or [`unbind`](Self::unbind)
+    /// follows. Called with the device's lock held, may sleep.
+    ///
+    /// # Errors
+    ///
+    /// The device goes on being used, and is not suspended. A driver without this operation says
+    /// `EOPNOTSUPP`.
+    fn freeze<'bound>(dev: &'bound Device<Bound>, data: Pin<&Self::Data<'bound>>) -> Result {
+        let _ = (dev, data);
+        Err(EOPNOTSUPP)
+    }
+
+    /// Uses the device again after [`freeze`](Self::freeze). It has been reset, the features are
+    /// those of `probe`, and `FEATURES_OK` is set. Called with the device's lock held, may sleep.
+    ///
+    /// # Errors
+    ///
+    /// The device is marked as failed.
+    fn restore<'bound>(dev: &'bound Device<Bound>, data: Pin<&Self::Data<'bound>>) -> Result {
+        let _ = (dev, data);
+        Err(EOPNOTSUPP)
     }
 
     /// Ends the use of the device, before the data is dropped; the device is reset in between.
@@ -226,8 +256,13 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
             (*drv).feature_table = features;
             // CAST: Bounded by `CAPACITY`.
             (*drv).feature_table_size = len as c_uint;
+            (*drv).validate = Some(Self::validate);
             (*drv).probe = Some(Self::probe);
             (*drv).remove = Some(Self::remove);
+            (*drv).freeze = Some(Self::freeze);
+            (*drv).restore = Some(Self::restore);
+            (*drv).reset_prepare = Some(Self::freeze);
+            (*drv).reset_done = Some(Self::restore);
             (*drv).config_changed = Some(Self::config_changed);
             to_result(bindings::driver_register(&raw mut (*drv).driver))
         };
@@ -272,6 +307,51 @@ impl<T: Driver> Adapter<T> {
     unsafe fn binding<'a>(vdev: *mut bindings::virtio_device) -> Pin<&'a Binding<'a, T>> {
         // SAFETY: `priv` is what `probe` put there, and stays until `remove`.
         unsafe { Pin::<KBox<Binding<'a, T>>>::borrow((*vdev).priv_.cast()) }
+    }
+
+    /// Borrows the data that `probe` put into the device, and calls `f` with it.
+    ///
+    /// # Safety
+    ///
+    /// The device is bound to this driver, and stays so during the call.
+    unsafe fn with_data<R>(
+        vdev: *mut bindings::virtio_device,
+        f: impl for<'a> FnOnce(&'a Device<Bound>, Pin<&T::Data<'a>>) -> R,
+    ) -> R {
+        // SAFETY: The caller's promise. The field is structurally pinned.
+        unsafe {
+            let binding = Self::binding(vdev);
+            let dev = binding.dev;
+            f(dev, binding.map_unchecked(|binding| &binding.data))
+        }
+    }
+
+    /// Drops features that need one which is not there.
+    extern "C" fn validate(vdev: *mut bindings::virtio_device) -> c_int {
+        // SAFETY: The bus calls this for a registered device that it is binding to this driver.
+        let dev = unsafe { Device::<Bound>::from_raw(vdev) };
+        let needs = T::Feature::ALL
+            .iter()
+            .filter_map(|feature| Some((feature.bit(), feature.needs()?.bit())));
+        let kept = dev.features().without_orphans(needs);
+        dev.set_features(kept);
+        0
+    }
+
+    extern "C" fn freeze(vdev: *mut bindings::virtio_device) -> c_int {
+        // SAFETY: The bus calls this for a device that is bound to this driver.
+        unsafe {
+            // No report of a change comes from now on, but the last one may still be at work.
+            bindings::flush_work(Self::binding(vdev).work.get());
+            from_result(|| Self::with_data(vdev, |dev, data| T::freeze(dev, data)).map(|()| 0))
+        }
+    }
+
+    extern "C" fn restore(vdev: *mut bindings::virtio_device) -> c_int {
+        // SAFETY: The bus calls this for a device that is bound to this driver.
+        unsafe {
+            from_result(|| Self::with_data(vdev, |dev, data| T::restore(dev, data)).map(|()| 0))
+        }
     }
 
     extern "C" fn probe(vdev: *mut bindings::virtio_device) -> c_int {

@@ -130,21 +130,18 @@ impl Features {
     ///
     /// Each dependency is a feature and the one it needs. VIRTIO 1.4, 2.2.1 "Driver Requirements:
     /// Feature Bits".
-    pub const fn without_orphans(self, dependencies: &[(u32, u32)]) -> Self {
+    pub fn without_orphans(self, dependencies: impl Iterator<Item = (u32, u32)> + Clone) -> Self {
         let mut set = self;
         loop {
-            let before = set;
-            let mut rest = dependencies;
-            while let [(feature, needs), following @ ..] = rest {
-                if !set.contains(*needs) {
-                    set = set.without(*feature);
-                }
-                rest = following;
-            }
+            let orphans = dependencies
+                .clone()
+                .filter(|(feature, needs)| set.contains(*feature) && !set.contains(*needs));
+            let kept = orphans.fold(set, |kept, (feature, _)| kept.without(feature));
             // Each round but the last drops a feature, so that there are few.
-            if before.and_not(set).is_empty() {
+            if kept == set {
                 return set;
             }
+            set = kept;
         }
     }
 

@@ -49,6 +49,11 @@ impl<'a> BoundDriver<'a> {
         }
     }
 
+    /// Returns the driver's table.
+    pub(crate) fn raw(self) -> &'a bindings::virtio_driver {
+        self.0
+    }
+
     /// Returns whether the driver has this function for its probe, which no other driver has.
     pub(crate) fn probe_is(
         self,
@@ -127,11 +132,7 @@ fn negotiate<'a>(
     }
 
     step.features_ok().map_err(|refused| {
-        dev_err!(
-            dev,
-            "virtio: device refuses features: {:x}\n",
-            refused.0.bits()
-        );
+        dev_err!(dev, "device refuses features: {:x}\n", refused.0.bits());
         ENODEV
     })
 }

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Devices that lose their state, and get it back: suspend, and a reset by the transport.
+//!
+//! A transport calls these, with the device's lock held; they may sleep. The way back repeats the
+//! initialization sequence (VIRTIO 1.4, 3.1.1 "Driver Requirements: Device Initialization") with
+//! the features that were agreed on before, as the driver has built on these.
+
+use bindings_ext as bindings;
+use kernel::{
+    device::Bound,
+    error::to_result,
+    prelude::*, //
+};
+
+use crate::{
+    probe::BoundDriver,
+    status::{
+        Acknowledged,
+        Handshake,
+        Status,
+        StatusField, //
+    },
+    Device,
+};
+
+/// One of a driver's operations.
+type Operation = unsafe extern "C" fn(*mut bindings::virtio_device) -> c_int;
+
+impl Device<Bound> {
+    /// Has the driver stop its use of the device before the system is suspended.
+    ///
+    /// # Errors
+    ///
+    /// What the driver says; the device is in use as before, then.
+    pub fn freeze(&self) -> Result {
+        self.set_config_core_enabled(false);
+        self.remember_failed(self.status().contains(Status::FAILED));
+        let freeze = BoundDriver::of(self).and_then(|driver| driver.raw().freeze);
+        self.call(freeze)
+            .inspect_err(|_| self.set_config_core_enabled(true))
+    }
+
+    /// Sets the device up again after the system was suspended, and has the driver use it again.
+    ///
+    /// # Errors
+    ///
+    /// `ETIMEDOUT` if the device does not finish its reset, `ENODEV` if it does not offer the
+    /// features any more that were agreed on, and what the driver says. `FAILED` is set, then.
+    pub fn restore(&self) -> Result {
+        let operation = BoundDriver::of(self).and_then(|driver| driver.raw().restore);
+        self.set_up_again(operation)
+    }
+
+    /// Has the driver stop its use of the device before the transport resets it.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if the driver cannot do that, and what the driver says.
+    pub fn prepare_reset(&self) -> Result {
+        let prepare = match BoundDriver::of(self) {
+            Some(driver) => Some(driver.raw().reset_prepare.ok_or(EOPNOTSUPP)?),
+            None => None,
+        };
+        self.set_config_core_enabled(false);
+        self.remember_failed(self.status().contains(Status::FAILED));
+        self.call(prepare)
+            .inspect_err(|_| self.set_config_core_enabled(true))
+    }
+
+    /// Sets the device up again after the transport has reset it.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if the driver cannot do that, and as [`restore`](Self::restore).
+    pub fn finish_reset(&self) -> Result {
+        let done = match BoundDriver::of(self) {
+            Some(driver) => Some(driver.raw().reset_done.ok_or(EOPNOTSUPP)?),
+            None => None,
+        };
+        self.set_up_again(done)
+    }
+
+    fn call(&self, operation: Option<Operation>) -> Result {
+        match operation {
+            // SAFETY: The driver's own operation, called while it is bound.
+            Some(operation) => to_result(unsafe { operation(self.as_raw()) }),
+            None => Ok(()),
+        }
+    }
+
+    fn set_up_again(&self, operation: Option<Operation>) -> Result {
+        self.reset()?;
+        let step = Handshake::start(self).acknowledge();
+        if self.has_failed() {
+            self.add_status(Status::FAILED);
+        }
+        if BoundDriver::of(self).is_none() {
+            return Ok(());
+        }
+        self.hand_over(step, operation)
+            .inspect_err(|_| self.add_status(Status::FAILED))?;
+        self.set_config_core_enabled(true);
+        Ok(())
+    }
+
+    /// Leads the device from `ACKNOWLEDGE` to `DRIVER_OK` with the features that it had.
+    fn hand_over(
+        &self,
+        step: Handshake<'_, Self, Acknowledged>,
+        operation: Option<Operation>,
+    ) -> Result {
+        let step = step.driver();
+        let agreed = self.features();
+        if !agreed.and_not(self.offered_features()).is_empty() {
+            dev_err!(self, "device offers fewer features than before\n");
+            return Err(ENODEV);
+        }
+        self.finalize_features(agreed)?;
+        let step = step.features_ok().map_err(|refused| {
+            dev_err!(self, "device refuses features: {:x}\n", refused.0.bits());
+            ENODEV
+        })?;
+        self.call(operation)?;
+        step.driver_ok();
+        Ok(())
+    }
+
+    fn remember_failed(&self, has_failed: bool) {
+        // SAFETY: The field is only used here, with the device's lock held.
+        unsafe { (*self.as_raw()).failed = has_failed };
+    }
+
+    fn has_failed(&self) -> bool {
+        // SAFETY: As above.
+        unsafe { (*self.as_raw()).failed }
+    }
+}

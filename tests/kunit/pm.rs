@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Devices that lose their state and get it back.
+
+use kernel::prelude::*;
+
+#[kunit_tests(virtio_pm)]
+mod tests {
+    use super::*;
+
+    use crate::{
+        core_device,
+        device::fault::Fault,
+        driver::Plan,
+        rig::{
+            Offer,
+            Rig, //
+        },
+        trace::{
+            Event,
+            Step, //
+        },
+    };
+
+    /// A driver without queues, so that a reset takes nothing from it.
+    const NO_QUEUES: Plan = Plan {
+        queues: 0,
+        ..Plan::NORMAL
+    };
+
+    /// B35: the driver stops first; then the device is led through all steps again, with the
+    /// features it had, before the driver goes on.
+    #[test]
+    fn b35_freeze_and_restore() -> Result {
+        let rig = Rig::new(Offer::PLAIN.with(5), NO_QUEUES)?;
+        rig.trace().clear();
+        rig.bound().freeze()?;
+        check!(rig.trace().is(&[Event::Driver(Step::Freeze)]));
+
+        rig.trace().clear();
+        let features = rig.bound().features();
+        rig.bound().restore()?;
+        check!(rig.trace().is(&[
+            Event::Reset,
+            Event::Status(0x1),
+            Event::Status(0x3),
+            Event::Features,
+            Event::Status(0xb),
+            Event::Driver(Step::Restore),
+            Event::Status(0xf),
+        ]));
+        check!(rig.bound().features() == features);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// B33, B35: a change of the configuration while the device sleeps is told afterwards.
+    #[test]
+    fn b35_changes_wait_until_restore() -> Result {
+        let rig = Rig::new(Offer::PLAIN, NO_QUEUES)?;
+        rig.bound().freeze()?;
+        rig.bound().config_changed();
+        check_eq!(rig.trace().count(Event::Driver(Step::ConfigChanged)), 0);
+        rig.bound().restore()?;
+        check_eq!(rig.trace().count(Event::Driver(Step::ConfigChanged)), 1);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// B35: a driver that cannot stop now keeps its device, and goes on hearing of changes.
+    #[test]
+    fn b35_freeze_refused() -> Result {
+        let plan = Plan {
+            is_awake: true,
+            ..Plan::NORMAL
+        };
+        let rig = Rig::new(Offer::PLAIN, plan)?;
+        check!(rig.bound().freeze() == Err(EBUSY));
+        check_eq!(rig.status(), 0xf);
+        rig.bound().config_changed();
+        check_eq!(rig.trace().count(Event::Driver(Step::ConfigChanged)), 1);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// B27: a device that was given up is still given up afterwards, also with no driver.
+    #[test]
+    fn b27_failed_is_remembered() -> Result {
+        let rig = Rig::new(Offer::PLAIN.fault(Fault::FeaturesRefused), Plan::NORMAL)?;
+        check!(!rig.has_driver());
+        rig.bound().freeze()?;
+        rig.bound().restore()?;
+        check_eq!(rig.status(), 0x81);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// B35, CORE-INIT-9: a device that offers less than before is marked as failed; its driver
+    /// does not use it.
+    #[test]
+    fn b35_fewer_features_after_restore() -> Result {
+        let offer = Offer::PLAIN.with(5).fault(Fault::FeaturesShrink);
+        let rig = Rig::new(offer, NO_QUEUES)?;
+        check!(rig.bound().features().contains(5));
+        rig.bound().freeze()?;
+        check!(rig.bound().restore() == Err(ENODEV));
+        check_eq!(rig.status(), 0x83);
+        check_eq!(rig.trace().count(Event::Driver(Step::Restore)), 0);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// B36: a reset by the transport is like a suspend, and works without a driver too.
+    #[test]
+    fn b36_reset_by_the_transport() -> Result {
+        let rig = Rig::new(Offer::PLAIN, NO_QUEUES)?;
+        rig.bound().prepare_reset()?;
+        rig.bound().finish_reset()?;
+        check_eq!(rig.trace().count(Event::Driver(Step::Freeze)), 1);
+        check_eq!(rig.trace().count(Event::Driver(Step::Restore)), 1);
+        check_eq!(rig.status(), 0xf);
+
+        core_device::release(rig.device());
+        rig.bound().prepare_reset()?;
+        rig.bound().finish_reset()?;
+        check_eq!(rig.status(), 0x1);
+        check!(rig.finish());
+        Ok(())
+    }
+}
