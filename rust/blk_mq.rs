@@ -102,7 +102,8 @@ pub use self::{
     hw_ctx::HwCtx,
     limits::{
         Features,
-        QueueLimits, //
+        QueueLimits,
+        MAX_BLOCK_SIZE, //
     },
     list::RequestList,
     major::{

@@ -87,6 +87,7 @@ use crate::{
         Feature, //
     },
     limits::{
+        KernelConfig,
         Limits,
         QueueConfig, //
     },
@@ -203,8 +204,12 @@ fn start<'bound>(
             size: smallest,
             has_indirect,
         },
-        dev.dma_device()
-            .map_or(usize::MAX, blk_mq::dma_max_mapping_size),
+        &KernelConfig {
+            max_block_size: blk_mq::MAX_BLOCK_SIZE,
+            max_mapping_bytes: dev
+                .dma_device()
+                .map_or(usize::MAX, blk_mq::dma_max_mapping_size),
+        },
     )
     .map_err(|refusal| {
         dev_err!(dev, "{}\n", refusal);

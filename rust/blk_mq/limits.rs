@@ -18,6 +18,9 @@ use kernel::{
 /// The size of a sector, the unit of most limits.
 const SECTOR_SIZE: u32 = 512;
 
+/// The largest logical block in bytes that this kernel works with.
+pub const MAX_BLOCK_SIZE: u32 = bindings::RUST_EXT_BLK_MAX_BLOCK_SIZE;
+
 /// The least segment size that the block layer works with.
 const MIN_SEGMENT_SIZE: u32 = 4096;
 
@@ -198,7 +201,7 @@ impl QueueLimits {
         let logical = lim.logical_block_size.max(SECTOR_SIZE);
         let block_sizes = logical.is_power_of_two()
             && (lim.logical_block_size == 0 || lim.logical_block_size >= SECTOR_SIZE)
-            && logical <= bindings::RUST_EXT_BLK_MAX_BLOCK_SIZE
+            && logical <= MAX_BLOCK_SIZE
             && (lim.physical_block_size < logical || lim.physical_block_size.is_power_of_two());
         let request_size = lim.max_hw_sectors == 0
             || (lim.max_hw_sectors >= bindings::RUST_EXT_BLK_PAGE_SECTORS

@@ -14,9 +14,6 @@ pub const SECTOR_SIZE: u32 = 512;
 /// The smallest limit on the bytes of a segment that the block layer works with.
 pub const MIN_SEGMENT_SIZE: u32 = 4096;
 
-/// The largest logical block that the block layer works with.
-const MAX_BLOCK_SIZE: u32 = 65536;
-
 /// The largest number of bytes that can be addressed in a file.
 const MAX_BYTES: u64 = i64::MAX as u64;
 
@@ -60,6 +57,15 @@ pub struct QueueConfig {
     pub has_indirect: bool,
 }
 
+/// What the kernel allows.
+#[derive(Clone, Copy, Debug)]
+pub struct KernelConfig {
+    /// The largest logical block in bytes.
+    pub max_block_size: u32,
+    /// How many bytes can be mapped for the device in one piece.
+    pub max_mapping_bytes: usize,
+}
+
 /// The limits of a disk, all checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -86,7 +92,7 @@ pub struct Limits {
 pub enum Refusal {
     /// The capacity is beyond what can be addressed.
     Capacity(u64),
-    /// A logical block is no power of two from 512 to 65536 bytes.
+    /// A logical block is no power of two from 512 bytes to what the kernel allows.
     BlockSize(u32),
     /// No segment at all would be allowed.
     NoSegments,
@@ -118,22 +124,20 @@ impl fmt::Display for Refusal {
 
 impl Limits {
     /// Checks what the device says and makes limits of it.
-    ///
-    /// `max_mapping_bytes` bounds what can be mapped for the device in one piece.
     pub fn new(
         device: &DeviceConfig,
         queue: &QueueConfig,
-        max_mapping_bytes: usize,
+        kernel: &KernelConfig,
     ) -> Result<Self, Refusal> {
         let capacity_sectors = Self::check_capacity(device.capacity_sectors)?;
         let block = device.blk_size.unwrap_or(SECTOR_SIZE);
-        if !block.is_power_of_two() || !(SECTOR_SIZE..=MAX_BLOCK_SIZE).contains(&block) {
+        if !block.is_power_of_two() || !(SECTOR_SIZE..=kernel.max_block_size).contains(&block) {
             return Err(Refusal::BlockSize(block));
         }
         let max_segment_size = device
             .size_max
             .unwrap_or(u32::MAX)
-            .min(u32::try_from(max_mapping_bytes).unwrap_or(u32::MAX));
+            .min(u32::try_from(kernel.max_mapping_bytes).unwrap_or(u32::MAX));
         if max_segment_size < MIN_SEGMENT_SIZE {
             return Err(Refusal::SegmentSize(max_segment_size));
         }

@@ -328,9 +328,12 @@ impl Handler for RequestQueue {
     fn used(&self, live: &Live<Self>) {
         let mut done = OwnedBatch::new();
         live.with(|queue, state| {
+            let mut is_promised = false;
             loop {
                 queue.disable_callbacks();
+                let mut is_any = false;
                 while let Ok(Some((in_flight, _))) = queue.pop() {
+                    is_any = true;
                     let mut rq = in_flight.take_apart(state);
                     if state.is_stopped {
                         state.is_stopped = false;
@@ -343,9 +346,11 @@ impl Handler for RequestQueue {
                     rq.data_mut().status = status;
                     done.batch().add(rq, status.outcome() != Outcome::Done);
                 }
-                if queue.enable_callbacks() || queue.virtqueue().is_broken() {
+                // A device that shows more and then gives nothing would keep this going for ever.
+                if queue.enable_callbacks() || (is_promised && !is_any) {
                     break;
                 }
+                is_promised = true;
             }
             ((), Submission::Hold)
         });

@@ -13,6 +13,7 @@ mod wire;
 
 use limits::{
     DeviceConfig,
+    KernelConfig,
     Limits,
     QueueConfig,
     Refusal,
@@ -43,8 +44,13 @@ const QUEUE: QueueConfig = QueueConfig {
     has_indirect: true,
 };
 
+const KERNEL: KernelConfig = KernelConfig {
+    max_block_size: 65536,
+    max_mapping_bytes: usize::MAX,
+};
+
 fn limits(device: DeviceConfig) -> Result<Limits, Refusal> {
-    Limits::new(&device, &QUEUE, usize::MAX)
+    Limits::new(&device, &QUEUE, &KERNEL)
 }
 
 /// D24: names go on after `vdz`, and no two disks share one.
@@ -206,6 +212,24 @@ fn block_size_is_a_power_of_two_in_range() {
     }
 }
 
+/// A kernel without large folios works with blocks of one page at most.
+#[test]
+fn block_size_is_what_the_kernel_allows() {
+    let kernel = KernelConfig {
+        max_block_size: 4096,
+        ..KERNEL
+    };
+    let with = |bytes| {
+        let config = DeviceConfig {
+            blk_size: Some(bytes),
+            ..PLAIN
+        };
+        Limits::new(&config, &QUEUE, &kernel).map(|limits| limits.logical_block_size)
+    };
+    assert_eq!(with(4096), Ok(4096));
+    assert_eq!(with(8192), Err(Refusal::BlockSize(8192)));
+}
+
 /// D32, H9: limits that no request can meet.
 #[test]
 fn segment_limits_that_make_no_sense_are_refused() {
@@ -239,7 +263,7 @@ fn every_request_fits_into_an_empty_queue() {
             size,
             has_indirect: false,
         };
-        match Limits::new(&PLAIN, &direct, usize::MAX) {
+        match Limits::new(&PLAIN, &direct, &KERNEL) {
             Ok(limits) => assert!(limits.max_segments + 2 <= size, "queue of {size}"),
             Err(refusal) => {
                 assert_eq!(refusal, Refusal::QueueSize(size));
@@ -250,7 +274,7 @@ fn every_request_fits_into_an_empty_queue() {
             size,
             has_indirect: true,
         };
-        let limits = Limits::new(&PLAIN, &indirect, usize::MAX).unwrap();
+        let limits = Limits::new(&PLAIN, &indirect, &KERNEL).unwrap();
         assert!(limits.max_segments >= 1, "queue of {size}");
     }
 }
@@ -258,7 +282,13 @@ fn every_request_fits_into_an_empty_queue() {
 /// R25.
 #[test]
 fn segments_are_no_longer_than_what_can_be_mapped() {
-    let with = |bytes| Limits::new(&PLAIN, &QUEUE, bytes).map(|limits| limits.max_segment_size);
+    let with = |max_mapping_bytes| {
+        let kernel = KernelConfig {
+            max_mapping_bytes,
+            ..KERNEL
+        };
+        Limits::new(&PLAIN, &QUEUE, &kernel).map(|limits| limits.max_segment_size)
+    };
     assert_eq!(with(262_144), Ok(262_144));
     assert_eq!(with(usize::MAX), Ok(u32::MAX));
     assert_eq!(with(2048), Err(Refusal::SegmentSize(2048)));
@@ -311,7 +341,7 @@ proptest! {
         topology: Option<(u8, u8, u16, u32)>,
         bit in 0..=15_u32,
         has_indirect: bool,
-        mapping: usize,
+        max_mapping_bytes: usize,
     ) {
         let config = DeviceConfig {
             capacity_sectors,
@@ -326,7 +356,7 @@ proptest! {
             }),
         };
         let queue = QueueConfig { size: 1 << bit, has_indirect };
-        if let Ok(limits) = Limits::new(&config, &queue, mapping) {
+        if let Ok(limits) = Limits::new(&config, &queue, &KernelConfig { max_mapping_bytes, ..KERNEL }) {
             prop_assert!(limits.capacity_sectors.checked_mul(512).is_some_and(|b| i64::try_from(b).is_ok()));
             prop_assert!(limits.logical_block_size.is_power_of_two());
             prop_assert!(limits.max_segments >= 1);
