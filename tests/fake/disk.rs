@@ -24,6 +24,7 @@ use super::{
             Fault,
             Plan, //
         },
+        memory::copy,
     },
     machine::{
         DeviceRing,
@@ -83,7 +84,7 @@ impl Store for Sparse {
             };
             let from = self.blocks.get(block).and_then(Option::as_ref);
             match from.and_then(|from| from.get(start..start + piece)) {
-                Some(from) => to.copy_from_slice(from),
+                Some(from) => copy(to, from),
                 None => to.fill(0),
             }
             rest = after;
@@ -107,7 +108,7 @@ impl Store for Sparse {
                 .as_mut()
                 .and_then(|to| to.get_mut(start..start + piece));
             match to {
-                Some(to) => to.copy_from_slice(from),
+                Some(to) => copy(to, from),
                 None => return false,
             }
             rest = after;
@@ -162,7 +163,7 @@ impl Disk {
         let size = ring.size();
         match fault {
             Fault::IdOutOfRange => ring.finish_id(u32::from(size) + 77, 0),
-            Fault::IdNotInFlight => ring.finish_id(u32::from((head + 1) % size), 0),
+            Fault::IdNotInFlight => ring.finish_id(u32::from(head ^ 1), 0),
             Fault::Twice => {
                 let outcome = self.serve_one(ring, head, None);
                 ring.finish(head, outcome.written) | ring.finish(head, outcome.written)

@@ -36,6 +36,7 @@ use crate::{
             Fault,
             Plan, //
         },
+        memory::copy,
         registers::Registers, //
     },
     disk::{
@@ -188,7 +189,7 @@ impl Wish {
     /// Puts a value into the configuration, and with it the feature that it belongs to.
     fn put(&mut self, offset: usize, bytes: &[u8], feature: Option<u32>) {
         if let Some(to) = self.config.get_mut(offset..offset + bytes.len()) {
-            to.copy_from_slice(bytes);
+            copy(to, bytes);
         }
         if let Some(feature) = feature {
             self.features = self.features.with(feature);

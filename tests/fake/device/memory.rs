@@ -43,3 +43,10 @@ pub trait Window {
         bytes
     }
 }
+
+/// Copies bytes as far as both slices go; unlike `copy_from_slice`, this cannot panic.
+pub fn copy(to: &mut [u8], from: &[u8]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+}

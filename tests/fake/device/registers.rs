@@ -6,7 +6,10 @@
 //! 3.1 "Device Initialization". The device notes every rule that the driver breaks, as
 //! [`Complaint`]s.
 
-use super::fault::Fault;
+use super::{
+    fault::Fault,
+    memory::copy, //
+};
 
 /// `ACKNOWLEDGE`.
 pub const ACKNOWLEDGE: u8 = 1;
@@ -290,7 +293,7 @@ impl Registers {
         let range = offset..offset.saturating_add(bytes.len());
         let space = self.config.get(..self.config_len);
         match space.and_then(|space| space.get(range)) {
-            Some(from) => bytes.copy_from_slice(from),
+            Some(from) => copy(bytes, from),
             None => self.complain(Complaint::OutOfConfig),
         }
     }
@@ -316,7 +319,7 @@ impl Registers {
         let space = self.config.get_mut(..self.config_len);
         match space.and_then(|space| space.get_mut(range)) {
             Some(to) => {
-                to.copy_from_slice(bytes);
+                copy(to, bytes);
                 true
             }
             None => false,

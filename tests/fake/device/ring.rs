@@ -107,7 +107,7 @@ impl<M: Memory> Ring<M> {
     }
 
     fn slot(&self, idx: u16) -> usize {
-        usize::from(idx % self.size)
+        usize::from(idx.checked_rem(self.size).unwrap_or_default())
     }
 
     /// `flags` of the available ring.

@@ -2,7 +2,10 @@
 
 //! A configuration space in the form of 2007: fields of type, length and bytes.
 
-use super::registers::CONFIG_MAX;
+use super::{
+    memory::copy,
+    registers::CONFIG_MAX, //
+};
 
 /// A configuration space being written.
 pub struct Writer {
@@ -35,7 +38,7 @@ impl Writer {
             Some([kind_byte, len_byte, rest @ ..]) => {
                 *kind_byte = kind;
                 *len_byte = len;
-                rest.copy_from_slice(data);
+                copy(rest, data);
                 self.len = end;
                 true
             }
