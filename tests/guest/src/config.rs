@@ -54,6 +54,15 @@ pub fn accel() -> String {
     env::var("VIRTIO_ACCEL").unwrap_or_else(|_| "tcg".into())
 }
 
+/// Whether the guest kernel is the one full of checkers: `VIRTIO_FLAVOUR`.
+pub fn is_debug() -> bool {
+    match env::var("VIRTIO_FLAVOUR").as_deref() {
+        Ok("debug") => true,
+        Ok("guest") | Err(_) => false,
+        Ok(other) => panic!("VIRTIO_FLAVOUR={other}: neither guest nor debug"),
+    }
+}
+
 /// The repository.
 pub fn top() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")

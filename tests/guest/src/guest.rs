@@ -25,6 +25,7 @@ pub struct Guest {
     disks: Vec<Disk>,
     is_autoloading: bool,
     is_loading: bool,
+    is_leak_checked: bool,
 }
 
 impl Guest {
@@ -51,6 +52,7 @@ impl Guest {
             disks: Vec::new(),
             is_autoloading: false,
             is_loading: true,
+            is_leak_checked: false,
         }
     }
 
@@ -122,6 +124,18 @@ impl Guest {
         self
     }
 
+    /// Searches for leaked memory at the end, if the kernel can do that. It is for guests in which
+    /// something is taken down, since it costs a minute.
+    pub fn checking_leaks(mut self) -> Self {
+        self.is_leak_checked = true;
+        self
+    }
+
+    /// Whether leaked memory is to be searched for.
+    pub(crate) fn is_leak_checked(&self) -> bool {
+        self.is_leak_checked && config::is_debug()
+    }
+
     /// Starts the guest, waits for its shell, and loads the stack unless told otherwise.
     #[track_caller]
     pub fn boot(self) -> Vm {
@@ -149,6 +163,14 @@ impl Guest {
         ];
         if !self.is_autoloading {
             words.push("guest.autoload=off".into());
+        }
+        if config::is_debug() {
+            // While the kernel identifies its CPU, KASAN takes five levels of page tables for four,
+            // and an interrupt at that moment for a wild access.
+            words.push("no5lvl".into());
+            if !self.is_leak_checked {
+                words.push("kmemleak=off".into());
+            }
         }
         words.extend(self.command_line.iter().cloned());
 

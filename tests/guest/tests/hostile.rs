@@ -28,7 +28,7 @@ mod beyond_c {
     /// appears.
     #[test]
     fn impossible_devices_are_refused_with_one_line() {
-        let mut vm = Guest::new().cpus(2).boot();
+        let mut vm = Guest::new().checking_leaks().cpus(2).boot();
         vm.expect_any_error();
         for (parameters, reason) in [
             ("queue_size=0", "queue 0: invalid size 0"),
@@ -70,7 +70,7 @@ mod beyond_c {
     /// disk in use. One line says how; what was in flight fails, and nothing hangs or leaks.
     #[test]
     fn a_lie_breaks_the_disk_and_nothing_else() {
-        let mut vm = Guest::new().cpus(2).boot();
+        let mut vm = Guest::new().checking_leaks().cpus(2).boot();
         vm.expect_any_error();
         for (fault, reason) in [
             (1, "is out of range"),
@@ -99,7 +99,7 @@ mod beyond_c {
     /// specification does not know, or writes no status at all; the disk goes on.
     #[test]
     fn an_answer_without_sense_fails_the_request_alone() {
-        let mut vm = Guest::new().cpus(2).boot();
+        let mut vm = Guest::new().checking_leaks().cpus(2).boot();
         vm.expect_any_error();
         for fault in [13, 14, 15] {
             let parameters = format!("fault={fault} fault_after=30");
@@ -119,7 +119,7 @@ mod beyond_c {
     /// with nothing behind them do no harm.
     #[test]
     fn a_device_that_scribbles_or_interrupts_at_random_is_served() {
-        let mut vm = Guest::new().cpus(2).boot();
+        let mut vm = Guest::new().checking_leaks().cpus(2).boot();
         for fault in [6, 8] {
             let parameters = format!("num_queues=2 fault={fault}");
             load(&mut vm, &parameters);

@@ -28,6 +28,7 @@ fn all_unit_tests_of_the_sources_pass() {
     );
 
     let mut vm = Guest::new()
+        .checking_leaks()
         .cpus(2)
         .word("kunit.enable=1 kunit.autorun=1")
         .boot();
