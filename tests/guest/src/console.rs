@@ -82,6 +82,7 @@ const HARMLESS: &[&str] = &[
     "KASAN: no memory accesses",
     "KernelAddressSanitizer initialized",
     "kmemleak: Kernel memory leak detector initialized",
+    "kmemleak: Kernel memory leak detector disabled",
     "kmemleak: Automatic memory scanning thread",
     "rcu_preempt kthread",
 ];

@@ -134,6 +134,27 @@ fn vectors_may_be_short_or_missing() {
     roundtrip_all(&mut vm);
 }
 
+/// D31: requests that find no room in the ring go on when some is free, also when the last of what
+/// was in the way ends together with others.
+#[test]
+fn a_full_ring_goes_on_by_itself() {
+    let disk = Disk::blank(16)
+        .option("indirect_desc=off")
+        .option("queue-size=32");
+    let mut vm = Guest::new().cpus(2).disk(disk).boot();
+    vm.ok_within(
+        60,
+        "for round in $(seq 40); do
+             dd if=/dev/zero of=/dev/vda bs=512 count=64 oflag=direct
+             dd if=/dev/zero of=/dev/vda bs=1M count=2 oflag=direct conv=fsync
+             for block in 1M 64k 4k; do
+                 dd if=/dev/vda of=/dev/null bs=$block count=$((2097152 / 4096)) iflag=direct &
+             done
+             wait
+         done 2> /dev/null",
+    );
+}
+
 /// Every queue's interrupt goes to the CPUs that use the queue.
 #[test]
 fn interrupts_follow_the_queues() {
