@@ -302,7 +302,15 @@ fn queue_limits(limits: &Limits, config: &Config) -> QueueLimits {
         .set_logical_block_size(limits.logical_block_size)
         .set_alignment_offset(limits.alignment_offset)
         .set_io_min(limits.io_min)
-        .set_io_opt(limits.io_opt);
+        .set_io_opt(limits.io_opt)
+        .set_max_hw_discard_sectors(limits.max_discard_sectors)
+        .set_max_discard_segments(limits.max_discard_segments)
+        .set_discard_granularity(limits.discard_granularity)
+        .set_max_write_zeroes_sectors(limits.max_write_zeroes_sectors)
+        .set_max_secure_erase_sectors(limits.max_secure_erase_sectors);
+    if limits.may_unmap {
+        queue.set_max_hw_wzeroes_unmap_sectors(limits.max_write_zeroes_sectors);
+    }
     if let Some(physical) = limits.physical_block_size {
         queue.set_physical_block_size(physical);
     }

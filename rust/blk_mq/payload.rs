@@ -6,6 +6,7 @@
 //! areas gets it as the data of the request.
 
 use crate::{
+    Op,
     Operations,
     Request,
     Status, //
@@ -32,8 +33,9 @@ const SECTOR_SHIFT: u32 = 9;
 impl<O: Operations> Request<O> {
     /// Makes a list of the areas of this request its data, and returns how many there are.
     ///
-    /// `to_bytes` turns an area into an entry of the list. There are several if the queue allows
-    /// several discard segments and requests were merged. The list is freed with the request.
+    /// `to_bytes` turns an area into an entry of the list. There are several if this is a discard,
+    /// the queue allows several discard segments, and requests were merged. The list is freed with
+    /// the request.
     ///
     /// # Errors
     ///
@@ -58,8 +60,9 @@ impl<O: Operations> Request<O> {
             return Err(Status::IOERR);
         }
 
-        // With a single segment, merging is by contiguity, so the bios are no areas of their own.
-        let count = if max_segments <= 1 { 1 } else { segments };
+        // All but such discards are merged by contiguity, so the bios are no areas of their own.
+        let is_single = max_segments <= 1 || self.op() != Op::DISCARD;
+        let count = if is_single { 1 } else { segments };
         let mut list = KVec::<[u8; N]>::with_capacity(usize::from(count), flags::GFP_ATOMIC)
             .map_err(|_| Status::RESOURCE)?;
         let mut push = |range| {
@@ -67,7 +70,7 @@ impl<O: Operations> Request<O> {
                 .map_err(|_| Status::IOERR)
         };
 
-        if max_segments <= 1 {
+        if is_single {
             push(SectorRange {
                 sector: self.sector(),
                 nr_sectors: self.bytes() >> SECTOR_SHIFT,

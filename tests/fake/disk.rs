@@ -17,6 +17,7 @@ use super::{
     device::{
         blk::{
             self,
+            AreaLimits,
             Outcome,
             Store, //
         },
@@ -43,17 +44,29 @@ const UNKNOWN_STATUS: u8 = 0x55;
 /// Memory that is there once it was written to.
 pub struct Sparse {
     blocks: KVVec<Option<KBox<[u8; BLOCK]>>>,
+    areas: Areas,
+}
+
+/// What a disk can do with areas.
+#[derive(Clone, Copy, Default)]
+pub struct Areas {
+    /// Discard them.
+    pub discard: Option<AreaLimits>,
+    /// Write zeroes to them.
+    pub write_zeroes: Option<AreaLimits>,
+    /// Erase them for good.
+    pub secure_erase: Option<AreaLimits>,
 }
 
 impl Sparse {
     /// Makes a store of so many bytes, all zero.
-    pub fn new(bytes: usize) -> Result<Self> {
+    pub fn new(bytes: usize, areas: Areas) -> Result<Self> {
         let count = bytes.div_ceil(BLOCK);
         let mut blocks = KVVec::with_capacity(count, GFP_KERNEL)?;
         for _ in 0..count {
             blocks.push(None, GFP_KERNEL)?;
         }
-        Ok(Self { blocks })
+        Ok(Self { blocks, areas })
     }
 
     /// Splits a range into pieces that lie in one block: number of the block, start, and length.
@@ -114,6 +127,32 @@ impl Store for Sparse {
             rest = after;
         }
         true
+    }
+
+    fn forget(&mut self, offset: u64, len: u64) {
+        // CAST: The store is in memory.
+        for (block, start, piece) in Self::pieces(offset, len as usize) {
+            let Some(slot) = self.blocks.get_mut(block) else {
+                return;
+            };
+            if piece == BLOCK {
+                *slot = None;
+            } else if let Some(bytes) = slot
+                .as_mut()
+                .and_then(|block| block.get_mut(start..start + piece))
+            {
+                bytes.fill(0);
+            }
+        }
+    }
+
+    fn areas(&self, kind: u32) -> Option<AreaLimits> {
+        match kind {
+            blk::DISCARD => self.areas.discard,
+            blk::WRITE_ZEROES => self.areas.write_zeroes,
+            blk::SECURE_ERASE => self.areas.secure_erase,
+            _ => None,
+        }
     }
 }
 

@@ -32,6 +32,7 @@ use virtio::{
 
 use crate::{
     device::{
+        blk::AreaLimits,
         fault::{
             Fault,
             Plan, //
@@ -40,6 +41,7 @@ use crate::{
         registers::Registers, //
     },
     disk::{
+        Areas,
         Disk,
         Sparse, //
     },
@@ -101,8 +103,24 @@ module! {
             default: 128,
             description: "Descriptors of a queue",
         },
+        discard_seg: u32 {
+            default: 0,
+            description: "Areas of a discard; 0 for a disk that cannot",
+        },
+        erase_seg: u32 {
+            default: 0,
+            description: "Areas of a secure erase; 0 for a disk that cannot",
+        },
+        zeroes: u32 {
+            default: 0,
+            description: "Writing zeroes: 0 for no, 1 for yes, 2 for freeing as well",
+        },
+        area_sectors: u32 {
+            default: 2048,
+            description: "Sectors of an area to discard, zero or erase",
+        },
         config_len: u32 {
-            default: 60,
+            default: 72,
             description: "Bytes of the configuration space",
         },
         readonly: u32 {
@@ -135,12 +153,19 @@ const RO: u32 = 5;
 const BLK_SIZE: u32 = 6;
 const FLUSH: u32 = 9;
 const MQ: u32 = 12;
+const DISCARD: u32 = 13;
+const WRITE_ZEROES: u32 = 14;
+const SECURE_ERASE: u32 = 16;
+
+/// What areas to discard or erase are multiples of, in sectors.
+const AREA_ALIGNMENT: u32 = 8;
 
 /// What the parameters ask for.
 struct Wish {
     features: Features,
     /// VIRTIO 1.4, 5.2.4 "Device configuration layout".
-    config: [u8; 60],
+    config: [u8; 72],
+    areas: Areas,
     plan: Plan,
 }
 
@@ -158,7 +183,8 @@ impl Wish {
                 features::INDIRECT_DESC,
                 features::EVENT_IDX,
             ]),
-            config: [0; 60],
+            config: [0; 72],
+            areas: Areas::default(),
             plan: Plan {
                 fault,
                 after: module_parameters::fault_after.value(),
@@ -177,6 +203,7 @@ impl Wish {
         if num_queues != 1 {
             wish.put(34, &num_queues.to_le_bytes(), Some(MQ));
         }
+        wish.put_areas();
         if module_parameters::readonly.value() != 0 {
             wish.features = wish.features.with(RO);
         }
@@ -184,6 +211,41 @@ impl Wish {
         let off = Features::from_words([module_parameters::features_off.value(), 0]);
         wish.features = wish.features.or(on).and_not(off);
         Ok(wish)
+    }
+
+    /// Puts in what the disk can do with areas.
+    fn put_areas(&mut self) {
+        let max_sectors = module_parameters::area_sectors.value();
+        let limits = |max_seg| AreaLimits {
+            max_seg,
+            max_sectors,
+            may_unmap: false,
+        };
+        let discard_seg = module_parameters::discard_seg.value();
+        if discard_seg != 0 {
+            self.put(36, &max_sectors.to_le_bytes(), Some(DISCARD));
+            self.put(40, &discard_seg.to_le_bytes(), None);
+            self.put(44, &AREA_ALIGNMENT.to_le_bytes(), None);
+            self.areas.discard = Some(limits(discard_seg));
+        }
+        let zeroes = module_parameters::zeroes.value();
+        if zeroes != 0 {
+            let may_unmap = zeroes == 2;
+            self.put(48, &max_sectors.to_le_bytes(), Some(WRITE_ZEROES));
+            self.put(52, &1u32.to_le_bytes(), None);
+            self.put(56, &[may_unmap.into()], None);
+            self.areas.write_zeroes = Some(AreaLimits {
+                may_unmap,
+                ..limits(1)
+            });
+        }
+        let erase_seg = module_parameters::erase_seg.value();
+        if erase_seg != 0 {
+            self.put(60, &max_sectors.to_le_bytes(), Some(SECURE_ERASE));
+            self.put(64, &erase_seg.to_le_bytes(), None);
+            self.put(68, &AREA_ALIGNMENT.to_le_bytes(), None);
+            self.areas.secure_erase = Some(limits(erase_seg));
+        }
     }
 
     /// Puts a value into the configuration, and with it the feature that it belongs to.
@@ -239,7 +301,7 @@ struct Fake {
 impl Fake {
     fn new(wish: &Wish, number: u32) -> Result<Self> {
         let bytes = module_parameters::size_mib.value() as usize * 1024 * 1024;
-        let disk = Disk::new(Sparse::new(bytes)?, wish.plan)?;
+        let disk = Disk::new(Sparse::new(bytes, wish.areas)?, wish.plan)?;
         let registers = Registers::new(wish.features.words(), wish.config(), wish.fault());
         let machine = Machine::new(registers, disk)?;
         let name = CString::try_from_fmt(fmt!("virtio_fake.{number}"))?;

@@ -19,7 +19,10 @@ use virtio::{
 
 use crate::limits::{
     DeviceConfig,
-    Topology, //
+    Discard,
+    SecureErase,
+    Topology,
+    WriteZeroes, //
 };
 
 /// The features that this driver can use.
@@ -43,6 +46,12 @@ pub(crate) enum Feature {
     ConfigWce,
     /// The disk has several queues.
     Mq,
+    /// Areas can be discarded.
+    Discard,
+    /// Zeroes can be written without sending any.
+    WriteZeroes,
+    /// Areas can be erased for good.
+    SecureErase,
 }
 
 impl driver::Feature for Feature {
@@ -56,6 +65,9 @@ impl driver::Feature for Feature {
         Self::Topology,
         Self::ConfigWce,
         Self::Mq,
+        Self::Discard,
+        Self::WriteZeroes,
+        Self::SecureErase,
     ];
 
     fn bit(self) -> u32 {
@@ -69,7 +81,15 @@ impl driver::Feature for Feature {
             Self::Topology => 10,
             Self::ConfigWce => 11,
             Self::Mq => 12,
+            Self::Discard => 13,
+            Self::WriteZeroes => 14,
+            Self::SecureErase => 16,
         }
+    }
+
+    fn needs(self) -> Option<Self> {
+        // What would the device cache, if nothing makes it stable?
+        matches!(self, Self::ConfigWce).then_some(Self::Flush)
     }
 }
 
@@ -86,6 +106,14 @@ const MIN_IO_SIZE: Field<u16, Feature> = Field::with(Feature::Topology, 26);
 const OPT_IO_SIZE: Field<u32, Feature> = Field::with(Feature::Topology, 28);
 const WRITEBACK: Field<u8, Feature> = Field::with(Feature::ConfigWce, 32);
 const NUM_QUEUES: Field<u16, Feature> = Field::with(Feature::Mq, 34);
+const MAX_DISCARD_SECTORS: Field<u32, Feature> = Field::with(Feature::Discard, 36);
+const MAX_DISCARD_SEG: Field<u32, Feature> = Field::with(Feature::Discard, 40);
+const DISCARD_SECTOR_ALIGNMENT: Field<u32, Feature> = Field::with(Feature::Discard, 44);
+const MAX_WRITE_ZEROES_SECTORS: Field<u32, Feature> = Field::with(Feature::WriteZeroes, 48);
+const WRITE_ZEROES_MAY_UNMAP: Field<u8, Feature> = Field::with(Feature::WriteZeroes, 56);
+const MAX_SECURE_ERASE_SECTORS: Field<u32, Feature> = Field::with(Feature::SecureErase, 60);
+const MAX_SECURE_ERASE_SEG: Field<u32, Feature> = Field::with(Feature::SecureErase, 64);
+const SECURE_ERASE_SECTOR_ALIGNMENT: Field<u32, Feature> = Field::with(Feature::SecureErase, 68);
 
 /// The legacy geometry that a device tells.
 #[derive(Clone, Copy)]
@@ -144,6 +172,29 @@ impl Config {
                 }),
                 None => None,
             };
+            let discard = match optional(raw.read(&MAX_DISCARD_SECTORS))? {
+                Some(max_sectors) => Some(Discard {
+                    max_sectors,
+                    max_seg: raw.read(&MAX_DISCARD_SEG)?,
+                    sector_alignment: raw.read(&DISCARD_SECTOR_ALIGNMENT)?,
+                }),
+                None => None,
+            };
+            let write_zeroes = match optional(raw.read(&MAX_WRITE_ZEROES_SECTORS))? {
+                Some(max_sectors) => Some(WriteZeroes {
+                    max_sectors,
+                    may_unmap: raw.read(&WRITE_ZEROES_MAY_UNMAP)? != 0,
+                }),
+                None => None,
+            };
+            let secure_erase = match optional(raw.read(&MAX_SECURE_ERASE_SECTORS))? {
+                Some(max_sectors) => Some(SecureErase {
+                    max_sectors,
+                    max_seg: raw.read(&MAX_SECURE_ERASE_SEG)?,
+                    sector_alignment: raw.read(&SECURE_ERASE_SECTOR_ALIGNMENT)?,
+                }),
+                None => None,
+            };
             // Without the field, a device that can flush has something to flush (BLK-INIT-3).
             let has_write_cache = match optional(raw.read(&WRITEBACK))? {
                 Some(writeback) => writeback != 0 && features.has(Feature::Flush),
@@ -156,6 +207,9 @@ impl Config {
                     seg_max: optional(raw.read(&SEG_MAX))?,
                     blk_size: optional(raw.read(&BLK_SIZE))?,
                     topology,
+                    discard,
+                    write_zeroes,
+                    secure_erase,
                 },
                 geometry,
                 has_write_cache,

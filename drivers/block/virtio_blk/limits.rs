@@ -17,6 +17,12 @@ pub const MIN_SEGMENT_SIZE: u32 = 4096;
 /// The largest number of bytes that can be addressed in a file.
 const MAX_BYTES: u64 = i64::MAX as u64;
 
+/// The most areas to discard in one request; more would not make it faster.
+const MAX_DISCARD_SEGMENTS: u16 = 256;
+
+/// The length of an entry in the list of areas.
+const AREA_LEN: u32 = 16;
+
 /// Descriptors of a request that are not data: header and status.
 pub const EXTRA_DESCRIPTORS: u16 = 2;
 
@@ -33,6 +39,37 @@ pub struct Topology {
     pub opt_io_size: u32,
 }
 
+/// How areas can be discarded: `VIRTIO_BLK_F_DISCARD`.
+#[derive(Clone, Copy, Debug)]
+pub struct Discard {
+    /// The most sectors in one area; 0 if there is no limit.
+    pub max_sectors: u32,
+    /// The most areas in one request; 0 if the device does not say.
+    pub max_seg: u32,
+    /// What areas are multiples of, in sectors; 0 if the device does not say.
+    pub sector_alignment: u32,
+}
+
+/// How zeroes can be written: `VIRTIO_BLK_F_WRITE_ZEROES`.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteZeroes {
+    /// The most sectors in one area; 0 if there is no limit.
+    pub max_sectors: u32,
+    /// Whether the device may be asked to free the area.
+    pub may_unmap: bool,
+}
+
+/// How areas can be erased for good: `VIRTIO_BLK_F_SECURE_ERASE`. No field may be 0.
+#[derive(Clone, Copy, Debug)]
+pub struct SecureErase {
+    /// The most sectors in one area.
+    pub max_sectors: u32,
+    /// The most areas in one request.
+    pub max_seg: u32,
+    /// What areas are multiples of, in sectors.
+    pub sector_alignment: u32,
+}
+
 /// What the configuration space says; nothing for fields whose feature is not there.
 #[derive(Clone, Copy, Debug)]
 pub struct DeviceConfig {
@@ -46,6 +83,12 @@ pub struct DeviceConfig {
     pub blk_size: Option<u32>,
     /// Block sizes and alignment.
     pub topology: Option<Topology>,
+    /// How areas can be discarded.
+    pub discard: Option<Discard>,
+    /// How zeroes can be written.
+    pub write_zeroes: Option<WriteZeroes>,
+    /// How areas can be erased for good.
+    pub secure_erase: Option<SecureErase>,
 }
 
 /// What the queues allow.
@@ -85,6 +128,18 @@ pub struct Limits {
     pub max_segments: u16,
     /// The most bytes in one segment.
     pub max_segment_size: u32,
+    /// The most sectors to discard in one area; 0 if the device cannot.
+    pub max_discard_sectors: u32,
+    /// The most areas to discard in one request.
+    pub max_discard_segments: u16,
+    /// What areas to discard or to erase are multiples of, in bytes.
+    pub discard_granularity: u32,
+    /// The most sectors to zero in one request; 0 if the device cannot.
+    pub max_write_zeroes_sectors: u32,
+    /// Whether the device may be asked to free what it zeroes.
+    pub may_unmap: bool,
+    /// The most sectors to erase in one request; 0 if the device cannot.
+    pub max_secure_erase_sectors: u32,
 }
 
 /// Why a device is refused.
@@ -100,6 +155,10 @@ pub enum Refusal {
     SegmentSize(u32),
     /// Sizes of the topology do not fit into 32 bits.
     Topology,
+    /// The unit of discarding does not fit into 32 bits of bytes.
+    DiscardAlignment(u32),
+    /// A limit on erasing is 0, by its name.
+    SecureErase(&'static str),
     /// The queue cannot hold a request with one segment.
     QueueSize(u16),
 }
@@ -112,6 +171,10 @@ impl fmt::Display for Refusal {
             Self::NoSegments => f.write_str("invalid segment limit: seg_max is 0"),
             Self::SegmentSize(bytes) => write!(f, "invalid segment limit: size_max is {bytes}"),
             Self::Topology => f.write_str("invalid topology: sizes are too large"),
+            Self::DiscardAlignment(sectors) => {
+                write!(f, "invalid discard alignment: {sectors} sectors")
+            }
+            Self::SecureErase(field) => write!(f, "{field} can't be 0"),
             Self::QueueSize(size) => {
                 write!(
                     f,
@@ -141,6 +204,10 @@ impl Limits {
         if max_segment_size < MIN_SEGMENT_SIZE {
             return Err(Refusal::SegmentSize(max_segment_size));
         }
+        let max_segments = Self::segments(device.seg_max, queue)?;
+        if let Some(erase) = &device.secure_erase {
+            erase.check()?;
+        }
         let topology = match device.topology {
             Some(topology) => Self::topology(&topology, block).ok_or(Refusal::Topology)?,
             None => Bytes::default(),
@@ -152,9 +219,42 @@ impl Limits {
             alignment_offset: topology.alignment_offset,
             io_min: topology.io_min,
             io_opt: topology.io_opt,
-            max_segments: Self::segments(device.seg_max, queue)?,
+            max_segments,
             max_segment_size,
+            max_discard_sectors: device
+                .discard
+                .map_or(0, |discard| unlimited(discard.max_sectors)),
+            max_discard_segments: device.discard.map_or(0, |discard| {
+                discard.segments(max_segments, max_segment_size)
+            }),
+            discard_granularity: Self::discard_granularity(device, block)?,
+            max_write_zeroes_sectors: device
+                .write_zeroes
+                .map_or(0, |zeroes| unlimited(zeroes.max_sectors)),
+            may_unmap: device.write_zeroes.is_some_and(|zeroes| zeroes.may_unmap),
+            max_secure_erase_sectors: device.secure_erase.map_or(0, |erase| erase.max_sectors),
         })
+    }
+
+    /// The block layer has one unit for discarding and erasing: the smaller one, if the device
+    /// says two.
+    fn discard_granularity(device: &DeviceConfig, block: u32) -> Result<u32, Refusal> {
+        let discard = device.discard.map(|discard| discard.sector_alignment);
+        let erase = device.secure_erase.map(|erase| erase.sector_alignment);
+        if discard.is_none() && erase.is_none() {
+            return Ok(0);
+        }
+        let sectors = [discard, erase]
+            .into_iter()
+            .flatten()
+            .filter(|sectors| *sectors != 0)
+            .min();
+        match sectors {
+            Some(sectors) => sectors
+                .checked_mul(SECTOR_SIZE)
+                .ok_or(Refusal::DiscardAlignment(sectors)),
+            None => Ok(block),
+        }
     }
 
     /// Refuses a capacity beyond what can be addressed in bytes (K42).
@@ -191,6 +291,42 @@ impl Limits {
             io_min: block.checked_mul(topology.min_io_size.into())?,
             io_opt: block.checked_mul(topology.opt_io_size)?,
         })
+    }
+}
+
+/// A limit for which a device may say 0, where it has none.
+fn unlimited(limit: u32) -> u32 {
+    match limit {
+        0 => u32::MAX,
+        limit => limit,
+    }
+}
+
+impl Discard {
+    /// How many areas go into one request. Their list is one segment of the request.
+    fn segments(&self, max_segments: u16, max_segment_size: u32) -> u16 {
+        let wanted = match self.max_seg {
+            0 => max_segments.into(),
+            max => max,
+        };
+        let room = max_segment_size / AREA_LEN;
+        // CAST: Bounded by `MAX_DISCARD_SEGMENTS`.
+        wanted.min(room).min(MAX_DISCARD_SEGMENTS.into()) as u16
+    }
+}
+
+impl SecureErase {
+    /// Refuses what would make erasing impossible.
+    fn check(&self) -> Result<(), Refusal> {
+        let fields = [
+            ("secure_erase_sector_alignment", self.sector_alignment),
+            ("max_secure_erase_sectors", self.max_sectors),
+            ("max_secure_erase_seg", self.max_seg),
+        ];
+        match fields.iter().find(|(_, value)| *value == 0) {
+            Some((name, _)) => Err(Refusal::SecureErase(name)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -14,6 +14,7 @@
 //! again. Requests are limited so that each fits into an empty ring.
 
 use blk_mq::{
+    CmdFlags,
     DmaRange,
     Op,
     OwnedBatch,
@@ -78,6 +79,7 @@ pub(crate) struct RequestQueue {
     slots: Slots,
     has_indirect: bool,
     uses_dma_api: bool,
+    may_unmap: bool,
     max_segment_size: u32,
 }
 
@@ -99,6 +101,7 @@ impl RequestQueue {
             slots,
             has_indirect,
             uses_dma_api: dev.dma_device().is_some(),
+            may_unmap: limits.may_unmap,
             max_segment_size: limits.max_segment_size,
         };
         let state = State {
@@ -185,7 +188,7 @@ impl RequestQueue {
             Op::WRITE => Kind::Write,
             Op::FLUSH => Kind::Flush,
             Op::DRV_IN => Kind::GetId,
-            _ => return Err(Status::NOTSUPP),
+            op => self.prepare_areas(rq, op)?,
         };
         let slot = self.slots.get(rq.tag()).ok_or(Status::IOERR)?;
         slot.prepare(wire::header(kind, rq.ioprio(), rq.sector()));
@@ -194,6 +197,21 @@ impl RequestQueue {
             rq.map_dma()?;
         }
         Ok(())
+    }
+
+    /// Makes the list of areas that a request is about its data.
+    #[cold]
+    fn prepare_areas(&self, rq: &mut Request<Disks>, op: Op) -> Result<Kind, Status> {
+        let is_kept = rq.flags().contains(CmdFlags::NOUNMAP) || !self.may_unmap;
+        let (kind, flags) = match op {
+            Op::DISCARD => (Kind::Discard, 0),
+            Op::WRITE_ZEROES if is_kept => (Kind::WriteZeroes, 0),
+            Op::WRITE_ZEROES => (Kind::WriteZeroes, wire::UNMAP),
+            Op::SECURE_ERASE => (Kind::SecureErase, 0),
+            _ => return Err(Status::NOTSUPP),
+        };
+        rq.set_discard_payload(|range| wire::area(range.sector, range.nr_sectors, flags))?;
+        Ok(kind)
     }
 
     /// Puts a prepared request into the ring.

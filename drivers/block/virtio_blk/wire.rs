@@ -16,6 +16,12 @@ pub enum Kind {
     Flush,
     /// Read the device's id, 20 bytes (`VIRTIO_BLK_T_GET_ID`).
     GetId,
+    /// Discard areas, which come as data (`VIRTIO_BLK_T_DISCARD`).
+    Discard,
+    /// Write zeroes to an area, which comes as data (`VIRTIO_BLK_T_WRITE_ZEROES`).
+    WriteZeroes,
+    /// Erase an area for good, which comes as data (`VIRTIO_BLK_T_SECURE_ERASE`).
+    SecureErase,
 }
 
 impl Kind {
@@ -26,6 +32,9 @@ impl Kind {
             Self::Write => 1,
             Self::Flush => 4,
             Self::GetId => 8,
+            Self::Discard => 11,
+            Self::WriteZeroes => 13,
+            Self::SecureErase => 14,
         }
     }
 
@@ -48,10 +57,21 @@ pub const ID_LEN: usize = 20;
 pub const fn header(kind: Kind, ioprio: u16, sector: u64) -> [u64; 2] {
     let sector = match kind {
         Kind::Read | Kind::Write => sector,
-        Kind::Flush | Kind::GetId => 0,
+        Kind::Flush | Kind::GetId | Kind::Discard | Kind::WriteZeroes | Kind::SecureErase => 0,
     };
     // CAST: Widening; the words are stored little-endian, which puts the type first.
     [kind.code() as u64 | (ioprio as u64) << 32, sector]
+}
+
+/// Asks the device to free the area as well (`VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP`).
+pub const UNMAP: u32 = 1;
+
+/// Makes an entry in the list of areas of [`Kind::Discard`], [`Kind::WriteZeroes`] or
+/// [`Kind::SecureErase`]; `flags` is [`UNMAP`] or 0, and always 0 but for writing zeroes
+/// (BLK-DISCARD-1).
+pub fn area(sector: u64, num_sectors: u32, flags: u32) -> [u8; 16] {
+    let words = u128::from(sector) | u128::from(num_sectors) << 64 | u128::from(flags) << 96;
+    words.to_le_bytes()
 }
 
 /// The status byte of a request, whatever the device wrote there.

@@ -25,6 +25,12 @@ pub const OUT: u32 = 1;
 pub const FLUSH: u32 = 4;
 /// Tell the serial number (`VIRTIO_BLK_T_GET_ID`).
 pub const GET_ID: u32 = 8;
+/// Discard areas (`VIRTIO_BLK_T_DISCARD`).
+pub const DISCARD: u32 = 11;
+/// Write zeroes to areas (`VIRTIO_BLK_T_WRITE_ZEROES`).
+pub const WRITE_ZEROES: u32 = 13;
+/// Erase areas for good (`VIRTIO_BLK_T_SECURE_ERASE`).
+pub const SECURE_ERASE: u32 = 14;
 
 /// Done (`VIRTIO_BLK_S_OK`).
 pub const OK: u8 = 0;
@@ -39,6 +45,10 @@ pub const SECTOR: u64 = 512;
 const HEADER: u64 = 16;
 /// Bytes of a serial number.
 const ID_BYTES: u64 = 20;
+/// Bytes of an entry in a list of areas.
+const AREA: u64 = 16;
+/// The flag of an area that may be freed.
+const UNMAP: u32 = 1;
 /// Bytes that are moved at once.
 const PIECE: usize = 512;
 
@@ -52,6 +62,23 @@ pub trait Store {
 
     /// Copies bytes in; the caller has checked the range. Returns whether there was room.
     fn write(&mut self, offset: u64, bytes: &[u8]) -> bool;
+
+    /// Forgets bytes, which read as zeroes from then on; the caller has checked the range.
+    fn forget(&mut self, offset: u64, len: u64);
+
+    /// What lists of areas the disk takes with requests of a kind; none if it does not know it.
+    fn areas(&self, kind: u32) -> Option<AreaLimits>;
+}
+
+/// What lists of areas a disk takes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AreaLimits {
+    /// The most areas in a request.
+    pub max_seg: u32,
+    /// The most sectors in an area.
+    pub max_sectors: u32,
+    /// Whether areas may be freed.
+    pub may_unmap: bool,
 }
 
 /// What became of a request.
@@ -146,16 +173,17 @@ impl<M: Memory> Request<'_, M> {
         })
     }
 
-    /// Reads the header: the type and the sector.
-    fn header(&self) -> Option<(u32, u64)> {
-        let mut header = [0u8; HEADER as usize];
-        if self.readable < HEADER {
+    /// Reads 16 bytes of the readable part as one little-endian number.
+    fn get(&self, offset: u64) -> Option<u128> {
+        let mut bytes = [0u8; 16];
+        let end = offset.checked_add(16)?;
+        if self.readable < end {
             return None;
         }
-        let is_read = self.pieces(false, 0, HEADER, |window, start, piece, done| {
-            // CAST: Within the header.
+        let is_read = self.pieces(false, offset, end, |window, start, piece, done| {
+            // CAST: Within the 16 bytes.
             let to = done as usize;
-            match header.get_mut(to..to + piece) {
+            match bytes.get_mut(to..to + piece) {
                 Some(bytes) => {
                     window.read(start, bytes);
                     true
@@ -163,13 +191,48 @@ impl<M: Memory> Request<'_, M> {
                 None => false,
             }
         });
-        let [t0, t1, t2, t3, _, _, _, _, s0, s1, s2, s3, s4, s5, s6, s7] = header;
-        is_read.then(|| {
-            (
-                u32::from_le_bytes([t0, t1, t2, t3]),
-                u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]),
-            )
-        })
+        is_read.then_some(u128::from_le_bytes(bytes))
+    }
+
+    /// Reads the header: the type and the sector.
+    fn header(&self) -> Option<(u32, u64)> {
+        // CAST: The fields of the header.
+        self.get(0)
+            .map(|header| (header as u32, (header >> 64) as u64))
+    }
+
+    /// Reads the list of areas behind the header, and forgets them. Returns the status.
+    fn forget(&self, kind: u32, limits: AreaLimits, store: &mut impl Store) -> u8 {
+        let list = self.readable - HEADER;
+        // BLK-DATA-2 to BLK-DATA-4, BLK-SEG-1 to BLK-SEG-3.
+        if list == 0 || list % AREA != 0 || list / AREA > limits.max_seg.into() {
+            return IOERR;
+        }
+        let known = if kind == WRITE_ZEROES && limits.may_unmap {
+            UNMAP
+        } else {
+            0
+        };
+        for at in (HEADER..self.readable).step_by(AREA as usize) {
+            let Some(area) = self.get(at) else {
+                return IOERR;
+            };
+            // CAST: The fields of an area.
+            let (sector, sectors, flags) = (area as u64, (area >> 64) as u32, (area >> 96) as u32);
+            // BLK-DISCARD-1.
+            if flags & !known != 0 {
+                return UNSUPP;
+            }
+            let end = sector
+                .checked_add(sectors.into())
+                .and_then(|end| end.checked_mul(SECTOR))
+                .filter(|end| *end <= store.bytes());
+            if sectors > limits.max_sectors || end.is_none() {
+                return IOERR;
+            }
+            store.forget(sector * SECTOR, u64::from(sectors) * SECTOR);
+        }
+        OK
     }
 }
 
@@ -244,7 +307,10 @@ fn work<M: Memory>(
             (if done { OK } else { IOERR }, ID_BYTES)
         }
         GET_ID => (IOERR, 0),
-        _ => (UNSUPP, 0),
+        _ => match store.areas(kind) {
+            Some(limits) => (request.forget(kind, limits, store), 0),
+            None => (UNSUPP, 0),
+        },
     }
 }
 

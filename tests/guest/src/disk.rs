@@ -35,7 +35,7 @@ impl Disk {
         let backend = json!({
             "driver": "raw",
             "discard": "unmap",
-            "file": { "driver": "file", "filename": file.path() },
+            "file": { "driver": "file", "filename": file.path(), "discard": "unmap" },
         });
         Self {
             file: Some(Arc::new(file)),

@@ -13,22 +13,27 @@ mod wire;
 
 use limits::{
     DeviceConfig,
+    Discard,
     KernelConfig,
     Limits,
     QueueConfig,
     Refusal,
-    Topology, //
+    SecureErase,
+    Topology,
+    WriteZeroes, //
 };
 use name::Name;
 use proptest::prelude::*;
 use size::Size;
 use wire::{
+    area,
     header,
     id_text,
     DeviceStatus,
     Kind,
     Outcome,
-    HEADER_LEN, //
+    HEADER_LEN,
+    UNMAP, //
 };
 
 const PLAIN: DeviceConfig = DeviceConfig {
@@ -37,6 +42,9 @@ const PLAIN: DeviceConfig = DeviceConfig {
     seg_max: Some(254),
     blk_size: None,
     topology: None,
+    discard: None,
+    write_zeroes: None,
+    secure_erase: None,
 };
 
 const QUEUE: QueueConfig = QueueConfig {
@@ -173,6 +181,12 @@ fn device_without_features_gets_the_defaults() {
             io_opt: 0,
             max_segments: 1,
             max_segment_size: u32::MAX,
+            max_discard_sectors: 0,
+            max_discard_segments: 0,
+            discard_granularity: 0,
+            max_write_zeroes_sectors: 0,
+            may_unmap: false,
+            max_secure_erase_sectors: 0,
         }
     );
 }
@@ -330,6 +344,114 @@ fn topology_is_counted_in_logical_blocks() {
     assert_eq!(with(config), Err(Refusal::Topology));
 }
 
+/// K56 to K58: what the device does not say is taken from what it does.
+#[test]
+fn discard_limits_are_the_devices() {
+    let with = |max_sectors, max_seg, sector_alignment| {
+        let limits = limits(DeviceConfig {
+            blk_size: Some(4096),
+            discard: Some(Discard {
+                max_sectors,
+                max_seg,
+                sector_alignment,
+            }),
+            ..PLAIN
+        });
+        limits.map(|limits| {
+            (
+                limits.max_discard_sectors,
+                limits.max_discard_segments,
+                limits.discard_granularity,
+            )
+        })
+    };
+    assert_eq!(with(1000, 3, 16), Ok((1000, 3, 8192)));
+    assert_eq!(with(0, 0, 0), Ok((u32::MAX, 254, 4096)));
+    assert_eq!(with(8, u32::MAX, 8), Ok((8, 256, 4096)));
+    let beyond = u32::MAX / 512 + 1;
+    assert_eq!(with(8, 1, beyond), Err(Refusal::DiscardAlignment(beyond)));
+}
+
+/// BLK-SEG-1, BLK-DATA-2: the list of areas is one segment of the request.
+#[test]
+fn areas_to_discard_fit_into_a_segment() {
+    let config = DeviceConfig {
+        size_max: Some(4096),
+        discard: Some(Discard {
+            max_sectors: 8,
+            max_seg: u32::MAX,
+            sector_alignment: 8,
+        }),
+        ..PLAIN
+    };
+    assert_eq!(limits(config).unwrap().max_discard_segments, 256);
+}
+
+/// K59, K61, H15: freeing is asked for only if the device allows it.
+#[test]
+fn write_zeroes_limits_are_the_devices() {
+    for (max_sectors, may_unmap) in [(0, true), (77, false)] {
+        let config = DeviceConfig {
+            write_zeroes: Some(WriteZeroes {
+                max_sectors,
+                may_unmap,
+            }),
+            ..PLAIN
+        };
+        let limits = limits(config).unwrap();
+        let expected = if max_sectors == 0 { u32::MAX } else { 77 };
+        assert_eq!(limits.max_write_zeroes_sectors, expected);
+        assert_eq!(limits.may_unmap, may_unmap);
+        assert_eq!(limits.max_discard_sectors, 0);
+    }
+}
+
+/// K62, H16: the limits on erasing do not narrow those on discarding; only the unit is shared.
+#[test]
+fn secure_erase_needs_all_its_limits() {
+    let with = |max_sectors, max_seg, sector_alignment| {
+        limits(DeviceConfig {
+            discard: Some(Discard {
+                max_sectors: 1 << 20,
+                max_seg: 32,
+                sector_alignment: 64,
+            }),
+            secure_erase: Some(SecureErase {
+                max_sectors,
+                max_seg,
+                sector_alignment,
+            }),
+            ..PLAIN
+        })
+    };
+    let limits = with(8, 1, 8).unwrap();
+    assert_eq!(limits.max_secure_erase_sectors, 8);
+    assert_eq!(limits.max_discard_sectors, 1 << 20);
+    assert_eq!(limits.max_discard_segments, 32);
+    assert_eq!(limits.discard_granularity, 4096);
+    let refused = |name| Err(Refusal::SecureErase(name));
+    assert_eq!(with(0, 1, 8), refused("max_secure_erase_sectors"));
+    assert_eq!(with(8, 0, 8), refused("max_secure_erase_seg"));
+    assert_eq!(with(8, 1, 0), refused("secure_erase_sector_alignment"));
+    assert_eq!(
+        Refusal::SecureErase("max_secure_erase_seg").to_string(),
+        "max_secure_erase_seg can't be 0"
+    );
+}
+
+/// BLK-DATA-2 to BLK-DATA-4, BLK-DISCARD-1: 16 bytes, little-endian.
+#[test]
+fn areas_are_laid_out_as_the_device_reads_them() {
+    let bytes = area(0x0102_0304_0506_0708, 0x1112_1314, UNMAP);
+    assert_eq!(bytes[..8], [8, 7, 6, 5, 4, 3, 2, 1]);
+    assert_eq!(bytes[8..12], [0x14, 0x13, 0x12, 0x11]);
+    assert_eq!(bytes[12..], [1, 0, 0, 0]);
+    for kind in [Kind::Discard, Kind::WriteZeroes, Kind::SecureErase] {
+        assert_eq!(header(kind, 0, 77)[1], 0, "sectors are in the list");
+        assert!(!kind.is_read());
+    }
+}
+
 proptest! {
     /// Whatever a device says, the limits are sane or there are none.
     #[test]
@@ -339,6 +461,7 @@ proptest! {
         seg_max: Option<u32>,
         blk_size: Option<u32>,
         topology: Option<(u8, u8, u16, u32)>,
+        discard: Option<(u32, u32, u32)>,
         bit in 0..=15_u32,
         has_indirect: bool,
         max_mapping_bytes: usize,
@@ -354,12 +477,21 @@ proptest! {
                 min_io_size: min,
                 opt_io_size: opt,
             }),
+            discard: discard.map(|(max_sectors, max_seg, sector_alignment)| Discard {
+                max_sectors,
+                max_seg,
+                sector_alignment,
+            }),
+            ..PLAIN
         };
         let queue = QueueConfig { size: 1 << bit, has_indirect };
         if let Ok(limits) = Limits::new(&config, &queue, &KernelConfig { max_mapping_bytes, ..KERNEL }) {
             prop_assert!(limits.capacity_sectors.checked_mul(512).is_some_and(|b| i64::try_from(b).is_ok()));
             prop_assert!(limits.logical_block_size.is_power_of_two());
             prop_assert!(limits.max_segments >= 1);
+            prop_assert_eq!(limits.max_discard_sectors > 0, discard.is_some());
+            prop_assert_eq!(limits.max_discard_segments > 0, discard.is_some());
+            prop_assert_eq!(limits.discard_granularity > 0, discard.is_some());
             prop_assert!(limits.max_segment_size >= 4096);
         }
     }
