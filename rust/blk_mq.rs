@@ -127,10 +127,7 @@ pub use self::{
         QueueMaps,
         Spread, //
     },
-    ranges::{
-        DmaRange,
-        PhysRanges, //
-    },
+    ranges::DmaRange,
     request::{
         Rejected,
         Request,

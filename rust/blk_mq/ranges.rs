@@ -10,14 +10,11 @@
 
 use crate::RequestInfo;
 use bindings_ext as bindings;
-use core::{
-    iter::FusedIterator,
-    mem::{
-        align_of,
-        offset_of,
-        size_of,
-        MaybeUninit, //
-    },
+use core::mem::{
+    align_of,
+    offset_of,
+    size_of,
+    MaybeUninit, //
 };
 
 /// A contiguous range of a request's data, with an address that the device can use.
@@ -43,87 +40,51 @@ const _: () = {
 /// How many ranges a call of the helper fetches.
 const CHUNK: usize = 16;
 
-/// Iterator over the physical ranges of a request's data.
-///
-/// There are at most [`RequestInfo::nr_phys_segments`] of them, none longer than the queue's limit.
-///
-/// # Invariants
-///
-/// - `pos <= filled <= CHUNK`, and the first `filled` entries of `chunk` are initialised.
-/// - `walk` is initialised.
-pub struct PhysRanges<'a> {
-    rq: &'a RequestInfo,
-    walk: MaybeUninit<bindings::rust_ext_blk_walk>,
-    chunk: [MaybeUninit<DmaRange>; CHUNK],
-    pos: usize,
-    filled: usize,
-}
-
-impl<'a> PhysRanges<'a> {
-    /// Starts at the first byte of the data of a request.
+impl RequestInfo {
+    /// Calls `f` with the physical ranges of the data, in order, for a device that does without
+    /// the DMA API.
+    ///
+    /// There are at most [`Self::nr_phys_segments`] of them, none longer than the queue's limit.
+    ///
+    /// # Errors
+    ///
+    /// The first one of `f`, which is not called any more then.
     #[inline]
-    pub(crate) fn new(rq: &'a RequestInfo) -> Self {
-        let mut this = Self {
-            rq,
-            walk: MaybeUninit::uninit(),
-            chunk: [const { MaybeUninit::uninit() }; CHUNK],
-            pos: 0,
-            filled: 0,
-        };
-
-        // INVARIANT: The helper initialises `walk`, and as many entries as it returns.
+    pub fn try_for_each_phys_range<E>(
+        &self,
+        mut f: impl FnMut(DmaRange) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut walk = MaybeUninit::<bindings::rust_ext_blk_walk>::uninit();
+        let mut chunk = [const { MaybeUninit::<DmaRange>::uninit() }; CHUNK];
         // SAFETY: The request is valid and nobody changes its bios while it is borrowed. The
         // array has room for `CHUNK` entries.
-        this.filled = unsafe {
+        let mut filled = unsafe {
             bindings::rust_ext_blk_ranges_start(
-                rq.as_raw(),
-                this.walk.as_mut_ptr(),
-                this.chunk.as_mut_ptr().cast(),
+                self.as_raw(),
+                walk.as_mut_ptr(),
+                chunk.as_mut_ptr().cast(),
                 CHUNK as u32,
             )
         } as usize;
-        this
-    }
 
-    /// Fetches the next ranges.
-    #[cold]
-    fn refill(&mut self) {
-        self.pos = 0;
-        // INVARIANT: The helper initialises as many entries as it returns.
-        // SAFETY: As in `new`; `walk` is initialised by the type invariant.
-        self.filled = unsafe {
-            bindings::rust_ext_blk_ranges_next(
-                self.rq.as_raw(),
-                self.walk.as_mut_ptr(),
-                self.chunk.as_mut_ptr().cast(),
-                CHUNK as u32,
-            )
-        } as usize;
-    }
-}
-
-impl Iterator for PhysRanges<'_> {
-    type Item = DmaRange;
-
-    #[inline]
-    fn next(&mut self) -> Option<DmaRange> {
-        if self.pos == self.filled {
+        loop {
+            for range in chunk.iter().take(filled) {
+                // SAFETY: The helper has initialised as many entries as it has returned.
+                f(unsafe { range.assume_init_read() })?;
+            }
             // Fewer than asked for means that the data has ended.
-            if self.filled < CHUNK {
-                return None;
+            if filled < CHUNK {
+                return Ok(());
             }
-            self.refill();
-            if self.filled == 0 {
-                return None;
-            }
+            // SAFETY: As above; a full array means that `walk` was initialised.
+            filled = unsafe {
+                bindings::rust_ext_blk_ranges_next(
+                    self.as_raw(),
+                    walk.as_mut_ptr(),
+                    chunk.as_mut_ptr().cast(),
+                    CHUNK as u32,
+                )
+            } as usize;
         }
-
-        let range = self.chunk.get(self.pos)?;
-
-        self.pos += 1;
-        // SAFETY: By the type invariant, entries below `filled` are initialised.
-        Some(unsafe { range.assume_init_read() })
     }
 }
-
-impl FusedIterator for PhysRanges<'_> {}

@@ -11,7 +11,6 @@ use crate::{
         Op, //
     },
     pdu::Pdu,
-    ranges::PhysRanges,
     Operations,
     Status, //
 };
@@ -142,12 +141,6 @@ impl RequestInfo {
     pub fn hw_queue(&self) -> u32 {
         // SAFETY: The request is valid by the type invariant, and belongs to a hardware queue.
         unsafe { (*(*self.as_raw()).mq_hctx).queue_num }
-    }
-
-    /// The physical ranges of the data, for a device that does without the DMA API.
-    #[inline]
-    pub fn phys_ranges(&self) -> PhysRanges<'_> {
-        PhysRanges::new(self)
     }
 
     /// Whether fault injection wants this completion to get lost.

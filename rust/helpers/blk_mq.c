@@ -106,12 +106,25 @@ unsigned int rust_ext_blk_ranges_next(struct request *rq,
 	return n;
 }
 
-/* The first physical ranges of a request's data; see rust_ext_blk_ranges_next(). */
+/*
+ * The first physical ranges of a request's data; see rust_ext_blk_ranges_next().
+ * Most requests have a single segment, for which no walk is needed.
+ */
 unsigned int rust_ext_blk_ranges_start(struct request *rq,
 				       struct rust_ext_blk_walk *walk,
 				       struct rust_ext_blk_range *ranges,
 				       unsigned int max)
 {
+	if (rq->nr_phys_segments == 1 && bio_has_data(rq->bio)) {
+		struct bio_vec bv = req_bvec(rq);
+
+		/* Else the segment goes on in the next bvec. */
+		if (bv.bv_len == blk_rq_bytes(rq)) {
+			ranges[0].addr = bvec_phys(&bv);
+			ranges[0].len = bv.bv_len;
+			return 1;
+		}
+	}
 	walk_init(rq, walk);
 	return rust_ext_blk_ranges_next(rq, walk, ranges, max);
 }

@@ -276,33 +276,24 @@ impl RequestQueue {
         rq: &Request<Disks>,
     ) -> Result<(), AddError> {
         to.push_readable(slot.header().ok_or(AddError::Empty)?)?;
-        if self.uses_dma_api {
-            // An IOMMU may have joined segments to ranges that are longer than the device allows.
-            let ranges = rq.dma_ranges().iter();
-            let max_len = self.max_segment_size;
-            Self::describe_data(to, rq, ranges.flat_map(|range| pieces(*range, max_len)))?;
-        } else {
-            Self::describe_data(to, rq, rq.phys_ranges())?;
-        }
-        to.push_writable(slot.status_byte().ok_or(AddError::Empty)?)
-    }
-
-    #[inline]
-    fn describe_data(
-        to: &mut impl Descriptors,
-        rq: &Request<Disks>,
-        ranges: impl Iterator<Item = DmaRange>,
-    ) -> Result<(), AddError> {
         let is_read = rq.data().kind.is_read();
-        for range in ranges {
+        let mut push = |range: DmaRange| {
             let segment = Segment::new(range.addr, range.len);
             if is_read {
-                to.push_writable(segment)?;
+                to.push_writable(segment)
             } else {
-                to.push_readable(segment)?;
+                to.push_readable(segment)
             }
+        };
+        if self.uses_dma_api {
+            // An IOMMU may have joined segments to ranges that are longer than the device allows.
+            for range in rq.dma_ranges() {
+                pieces(*range, self.max_segment_size).try_for_each(&mut push)?;
+            }
+        } else {
+            rq.try_for_each_phys_range(push)?;
         }
-        Ok(())
+        to.push_writable(slot.status_byte().ok_or(AddError::Empty)?)
     }
 }
 
