@@ -18,6 +18,8 @@ pub struct Guest {
     kernel: PathBuf,
     initrd: Option<PathBuf>,
     machine: String,
+    accelerator: String,
+    cpu: String,
     cpus: u32,
     memory_mib: u32,
     command_line: Vec<String>,
@@ -39,12 +41,15 @@ impl Guest {
         Self::with_stack(Stack::C)
     }
 
-    fn with_stack(stack: Stack) -> Self {
+    /// The same with the given stack.
+    pub fn with_stack(stack: Stack) -> Self {
         Self {
             stack,
             kernel: config::kernel(),
             initrd: Some(config::initrd(stack)),
             machine: "q35".into(),
+            accelerator: accelerator(),
+            cpu: "max".into(),
             cpus: 1,
             memory_mib: 512,
             command_line: Vec::new(),
@@ -83,6 +88,18 @@ impl Guest {
     /// The `-machine` argument.
     pub fn machine(mut self, machine: &str) -> Self {
         self.machine = machine.into();
+        self
+    }
+
+    /// The `-accel` argument, instead of what the runner chose.
+    pub fn accelerator(mut self, accelerator: &str) -> Self {
+        self.accelerator = accelerator.into();
+        self
+    }
+
+    /// The `-cpu` argument.
+    pub fn cpu(mut self, cpu: &str) -> Self {
+        self.cpu = cpu.into();
         self
     }
 
@@ -178,8 +195,8 @@ impl Guest {
         let console = console.display();
         let options = [
             ("-display", "none".to_owned()),
-            ("-accel", accelerator()),
-            ("-cpu", "max".into()),
+            ("-accel", self.accelerator.clone()),
+            ("-cpu", self.cpu.clone()),
             ("-machine", self.machine.clone()),
             ("-smp", self.cpus.to_string()),
             ("-m", self.memory_mib.to_string()),
