@@ -29,6 +29,12 @@ host-test: ## The tests that need no kernel: ring, config and request logic.
 kunit: ## The KUnit suites, in a guest.
 	@scripts/setup test && scripts/test -E 'binary(kunit)'
 
+.PHONY: bench profile
+bench: ## Measure the Rust stack beside C [MODE=deterministic|wall] [CASES=<text in names>].
+	@scripts/setup run && scripts/bench run $(if $(MODE),--mode "$(MODE)") $(if $(CASES),--cases "$(CASES)")
+profile: ## Where the instructions of one I/O go, by function [CASE=<name>] [STACK=rust|c].
+	@scripts/setup run && scripts/bench profile $(if $(CASE),--case "$(CASE)") $(if $(STACK),--stack "$(STACK)")
+
 .PHONY: modules modules_install kernel graft ungraft
 modules: ## Build the modules [KDIR=<configured and built 7.3 tree>] [LLVM=1 RUSTC=...].
 	+@scripts/kbuild modules
