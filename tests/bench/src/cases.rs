@@ -14,7 +14,8 @@ pub struct Case {
     /// fio's options, besides those that all jobs have.
     pub fio: &'static str,
     pub target: Target,
-    /// The buffers are made of pages that are no neighbours in memory.
+    /// The buffers are made of pages that are no neighbours in memory. Deterministic mode checks
+    /// that the device sees a segment for each page.
     pub is_scattered: bool,
     /// How many I/Os of each job are counted in deterministic mode.
     pub ios: u64,

@@ -11,9 +11,11 @@ use crate::{
 };
 use anyhow::{bail, ensure, Context as _};
 use guest::{config, console, Disk, Guest, Stack, Vm};
+use qapi::qmp;
 use serde_json::json;
 use std::{
     env,
+    fs,
     path::{Path, PathBuf}, //
 };
 use tempfile::TempDir;
@@ -31,8 +33,8 @@ pub enum Subject {
 pub struct Bench {
     vm: Vm,
     counting: Option<Counting>,
-    /// Holds the counters' socket.
-    _run: TempDir,
+    /// Holds the counters' socket and QEMU's log.
+    run: TempDir,
 }
 
 /// What a guest has that counts instructions.
@@ -58,6 +60,10 @@ const JOB_SECONDS: u64 = 300;
 /// The command line's words for a guest whose clock counts instructions: calibrating the local
 /// APIC's timer spins for a minute of real time.
 const WORDS: &str = "nolapic_timer";
+const QEMU_LOG: &str = "qemu.log";
+/// What QEMU traces for each request that it takes from a queue.
+const TRACED: &str = "virtqueue_alloc_element";
+
 /// A function of the kernel that nothing calls but [`MARK`].
 const MARKING_FUNCTION: &str = "__x64_sys_sethostname";
 const MARK: &str = "hostname mark";
@@ -108,6 +114,7 @@ impl Bench {
                 .cpu(CPU)
                 .word(WORDS)
                 .qemu("-icount", "shift=0,sleep=off")
+                .qemu("-D", &run.path().join(QEMU_LOG).display().to_string())
                 .qemu(
                     "-plugin",
                     &format!("{},socket={}", plugin.display(), socket.display()),
@@ -116,7 +123,7 @@ impl Bench {
         let mut bench = Self {
             vm: guest.boot(),
             counting: None,
-            _run: run,
+            run,
         };
         if mode == Mode::Deterministic {
             let symbols = Symbols::parse(&bench.sh("cat /proc/kallsyms")?)?;
@@ -138,16 +145,19 @@ impl Bench {
     /// If the guest cannot.
     pub fn prepare(&mut self, case: &Case, subject: Subject) -> anyhow::Result<()> {
         if case.target == Target::Filesystem {
-            self.sh("umount /mnt 2>/dev/null; mkfs.ext4 -q -F /dev/vdb && mount /dev/vdb /mnt")?;
+            self.sh(
+                "umount /mnt 2>/dev/null || true; mkfs.ext4 -q -F /dev/vdb && mount /dev/vdb /mnt",
+            )?;
         }
         if case.is_scattered {
             self.sh(fio::MAKE_SCATTERED_BUFFER)?;
         }
         if subject == Subject::Ceiling {
             let queues = case.machine.cpus;
+            // Without a limit of its own, null_blk would get 128 KiB in two requests.
             self.sh(&format!(
                 "[ -b /dev/nullb0 ] || modprobe null_blk nr_devices=1 queue_mode=2 irqmode=0 \
-                 completion_nsec=0 gb=1 submit_queues={queues}"
+                 completion_nsec=0 gb=1 max_sectors=8192 submit_queues={queues}"
             ))?;
         }
         Ok(())
@@ -203,6 +213,32 @@ impl Bench {
         Ok(runs)
     }
 
+    /// How many places in memory a request's data had, on average over a run of the job. QEMU's
+    /// trace of what it takes from the queue says so; there, header and status are two more.
+    ///
+    /// # Errors
+    ///
+    /// If the job fails, or if QEMU traces nothing.
+    pub fn segments(&mut self, case: &Case, length: fio::Length) -> anyhow::Result<f64> {
+        let subject = Subject::Stack(self.vm.stack());
+        self.trace(true);
+        let run = self.run(case, subject, &[length]);
+        self.trace(false);
+        run?;
+        let log = fs::read_to_string(self.run.path().join(QEMU_LOG)).context("QEMU's trace")?;
+        let segments: Vec<f64> = log.lines().filter_map(segments_of_element).collect();
+        ensure!(!segments.is_empty(), "QEMU traces nothing");
+        Ok(segments.iter().sum::<f64>() / segments.len() as f64)
+    }
+
+    fn trace(&mut self, enable: bool) {
+        self.vm.qmp(&qmp::trace_event_set_state {
+            name: TRACED.into(),
+            enable,
+            ignore_unavailable: None,
+        });
+    }
+
     /// What was counted between two marks each, since the last call.
     ///
     /// # Errors
@@ -251,6 +287,14 @@ impl Bench {
     }
 }
 
+/// The number of data segments in a line of the trace: `... in_num 65 out_num 1`.
+fn segments_of_element(line: &str) -> Option<f64> {
+    let (_, numbers) = line.split_once("in_num ")?;
+    let (incoming, outgoing) = numbers.split_once(" out_num ")?;
+    let all: f64 = incoming.parse::<f64>().ok()? + outgoing.trim().parse::<f64>().ok()?;
+    Some(all - 2.0)
+}
+
 /// The plugin that counts; cargo puts it beside this program.
 fn plugin() -> anyhow::Result<PathBuf> {
     let path = env::current_exe()?.with_file_name("libinstruction_counter.so");
@@ -267,5 +311,17 @@ pub fn accelerator(mode: Mode) -> String {
     match mode {
         Mode::Deterministic => "tcg -icount shift=0,sleep=off".into(),
         Mode::Wall => config::accel(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_and_status_are_no_segments() {
+        let line = "virtqueue_alloc_element elem 0x55 size 240 in_num 65 out_num 1";
+        assert_eq!(segments_of_element(line), Some(64.0));
+        assert_eq!(segments_of_element("something else"), None);
     }
 }
