@@ -28,6 +28,8 @@ pub mod limits;
 pub mod name;
 #[path = "virtio_blk/operations.rs"]
 mod operations;
+#[path = "virtio_blk/parameters.rs"]
+mod parameters;
 #[path = "virtio_blk/queue.rs"]
 mod queue;
 #[path = "virtio_blk/size.rs"]
@@ -44,6 +46,7 @@ use blk_mq::{
     GenDisk,
     Major,
     MajorRegistration,
+    QueueKind,
     QueueLimits,
     TagSet,
     TagSetConfig, //
@@ -94,7 +97,8 @@ use crate::{
     name::Name,
     operations::{
         Disks,
-        Shared, //
+        Shared,
+        Spreading, //
     },
     queue::RequestQueue,
     size::Size,
@@ -191,7 +195,8 @@ fn start<'bound>(
     let index = INDICES.alloc(MAX_INDEX)?;
     let number = index.get();
 
-    let found = find_queues(dev, &config)?;
+    let counts = QueueCounts::new(config.num_queues);
+    let found = find_queues(dev, counts)?;
     let smallest = found
         .virtqueues()
         .map(Virtqueue::size)
@@ -217,10 +222,14 @@ fn start<'bound>(
     })?;
 
     // A request takes one descriptor, or two at least where it cannot be described indirectly.
-    let depth = if has_indirect {
+    let room = if has_indirect {
         smallest.min(MAX_DEPTH)
     } else {
         (smallest / 2).clamp(1, MAX_DEPTH)
+    };
+    let depth = match parameters::QUEUE_DEPTH.get() {
+        0 => room,
+        wanted => room.min(u16::try_from(wanted).unwrap_or(u16::MAX)),
     };
     let queues = found.with_handlers(|_| RequestQueue::new(dev, depth, &limits, has_indirect))?;
 
@@ -229,9 +238,16 @@ fn start<'bound>(
             TagSetConfig {
                 nr_hw_queues: u32::try_from(queues.channels().len())?,
                 queue_depth: depth.into(),
+                nr_maps: QueueKind::Poll as u32 + 1,
                 ..Default::default()
             },
-            ARef::from(&**dev),
+            Arc::new(
+                Spreading {
+                    dev: ARef::from(&**dev),
+                    counts,
+                },
+                GFP_KERNEL,
+            )?,
             dev.dma_device().map(|dma| DmaConfig {
                 dev: dma,
                 max_segments: limits.max_segments,
@@ -272,23 +288,47 @@ fn start<'bound>(
     Ok((queues, disk))
 }
 
-/// Creates as many queues as the device and the CPUs allow.
+/// How many queues of each kind a disk uses.
+#[derive(Clone, Copy)]
+struct QueueCounts {
+    default: u32,
+    poll: u32,
+}
+
+impl QueueCounts {
+    /// As many as the device, the CPUs and the parameters allow.
+    fn new(offered: u16) -> Self {
+        let limit = match parameters::NUM_REQUEST_QUEUES.get() {
+            0 => offered.into(),
+            limit => limit.min(offered.into()),
+        };
+        let all = possible_queues(limit);
+        let poll = parameters::POLL_QUEUES.get().min(all.saturating_sub(1));
+        Self {
+            default: all.saturating_sub(poll),
+            poll,
+        }
+    }
+}
+
+/// Creates the queues: first those with interrupts, then those that are polled.
 fn find_queues<'bound>(
     dev: &'bound Device<Bound>,
-    config: &Config,
+    counts: QueueCounts,
 ) -> Result<Found<'bound, RequestQueue>> {
-    let count = possible_queues(config.num_queues.into());
+    let QueueCounts { default, poll } = counts;
     let mut specs = KVec::new();
-    for i in 0..count {
-        specs.push(
-            QueueSpec {
-                name: CString::try_from_fmt(fmt!("req.{i}"))?,
-                is_polled: false,
-            },
-            GFP_KERNEL,
-        )?;
+    for i in 0..default {
+        let name = CString::try_from_fmt(fmt!("req.{i}"))?;
+        let is_polled = false;
+        specs.push(QueueSpec { name, is_polled }, GFP_KERNEL)?;
     }
-    dev_info!(dev, "{count}/0/0 default/read/poll queues\n");
+    for i in default..default.saturating_add(poll) {
+        let name = CString::try_from_fmt(fmt!("req_poll.{i}"))?;
+        let is_polled = true;
+        specs.push(QueueSpec { name, is_polled }, GFP_KERNEL)?;
+    }
+    dev_info!(dev, "{default}/0/{poll} default/read/poll queues\n");
     Found::new(dev, &specs, Some(IrqAffinity::spread()))
 }
 

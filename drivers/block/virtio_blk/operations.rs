@@ -4,6 +4,7 @@
 
 use blk_mq::{
     Borrowed,
+    CompletionBatch,
     GenDisk,
     HwCtx,
     Operations,
@@ -33,6 +34,7 @@ use crate::{
         Kind,
         Outcome, //
     },
+    QueueCounts,
 };
 
 /// The block layer's operations on the disks of this driver.
@@ -48,6 +50,14 @@ pub(crate) struct Shared {
     pub(crate) has_write_cache: bool,
     /// The number in the disk's name, given back when the last opener is gone.
     pub(crate) _index: ida::Index,
+}
+
+/// What the map from CPUs to queues is made of.
+pub(crate) struct Spreading {
+    /// The device, which knows where its interrupts go.
+    pub(crate) dev: ARef<Device>,
+    /// The queues.
+    pub(crate) counts: QueueCounts,
 }
 
 impl Shared {
@@ -68,7 +78,7 @@ pub(crate) struct RequestData {
 #[vtable]
 impl Operations for Disks {
     type QueueData = Arc<Shared>;
-    type TagSetData = ARef<Device>;
+    type TagSetData = Arc<Spreading>;
     type RequestData = RequestData;
 
     fn new_request_data(
@@ -126,18 +136,28 @@ impl Operations for Disks {
         rq.end(status);
     }
 
-    fn map_queues(device: Borrowed<'_, Self::TagSetData>, maps: &mut QueueMaps<'_>) {
-        let queues = maps.nr_hw_queues();
-        if maps
-            .assign(
-                QueueKind::Default,
-                queues,
-                0,
-                Spread::IrqAffinity(device.as_ref()),
-            )
-            .is_err()
-        {
-            dev_warn!(device, "queues are not mapped to CPUs\n");
+    fn poll(
+        hctx: &HwCtx<Self>,
+        data: Borrowed<'_, Self::QueueData>,
+        batch: &mut CompletionBatch<'_, Self>,
+    ) -> u32 {
+        data.channel(hctx.index())
+            .and_then(Channel::access)
+            .map_or(0, |live| live.handler().poll(&live, batch))
+    }
+
+    fn map_queues(data: Borrowed<'_, Self::TagSetData>, maps: &mut QueueMaps<'_>) {
+        let QueueCounts { default, poll } = data.counts;
+        // The queues may have become fewer, as in a kernel that was started after a crash.
+        let default = default.min(maps.nr_hw_queues());
+        let poll = poll.min(maps.nr_hw_queues().saturating_sub(default));
+        let interrupts = Spread::IrqAffinity((*data.dev).as_ref());
+        let result = maps
+            .assign(QueueKind::Default, default, 0, interrupts)
+            .and_then(|()| maps.assign(QueueKind::Read, 0, default, Spread::Even))
+            .and_then(|()| maps.assign(QueueKind::Poll, poll, default, Spread::Even));
+        if result.is_err() {
+            dev_warn!(data.dev, "queues are not mapped to CPUs\n");
         }
     }
 

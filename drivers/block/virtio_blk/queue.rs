@@ -15,6 +15,7 @@
 
 use blk_mq::{
     CmdFlags,
+    CompletionBatch,
     DmaRange,
     Op,
     OwnedBatch,
@@ -330,6 +331,40 @@ impl InFlight {
     }
 }
 
+impl RequestQueue {
+    /// Takes back what the device has used, and hands it to `done`. Returns how much it was.
+    #[inline]
+    fn take_used(
+        &self,
+        queue: &mut Queue<InFlight>,
+        state: &mut State,
+        done: &mut CompletionBatch<'_, Disks>,
+    ) -> u32 {
+        let mut count = 0_u32;
+        while let Ok(Some((in_flight, _))) = queue.pop() {
+            let mut rq = in_flight.take_apart(state);
+            if state.is_stopped {
+                state.is_stopped = false;
+                rq.hw_ctx().start_stopped(true);
+            }
+            let status = match self.slots.get(rq.tag()) {
+                Some(slot) => slot.status(),
+                None => DeviceStatus::PENDING,
+            };
+            rq.data_mut().status = status;
+            done.add(rq, status.outcome() != Outcome::Done);
+            // A queue has fewer buffers than that.
+            count = count.wrapping_add(1);
+        }
+        count
+    }
+
+    /// Looks for requests that are done, without an interrupt. Returns how many there were.
+    pub(crate) fn poll(&self, live: &Live<Self>, done: &mut CompletionBatch<'_, Disks>) -> u32 {
+        live.with(|queue, state| (self.take_used(queue, state, done), Submission::Hold))
+    }
+}
+
 impl Handler for RequestQueue {
     type Token = InFlight;
     type State = State;
@@ -340,23 +375,9 @@ impl Handler for RequestQueue {
             let mut is_promised = false;
             loop {
                 queue.disable_callbacks();
-                let mut is_any = false;
-                while let Ok(Some((in_flight, _))) = queue.pop() {
-                    is_any = true;
-                    let mut rq = in_flight.take_apart(state);
-                    if state.is_stopped {
-                        state.is_stopped = false;
-                        rq.hw_ctx().start_stopped(true);
-                    }
-                    let status = match self.slots.get(rq.tag()) {
-                        Some(slot) => slot.status(),
-                        None => DeviceStatus::PENDING,
-                    };
-                    rq.data_mut().status = status;
-                    done.batch().add(rq, status.outcome() != Outcome::Done);
-                }
+                let count = self.take_used(queue, state, &mut done.batch());
                 // A device that shows more and then gives nothing would keep this going for ever.
-                if queue.enable_callbacks() || (is_promised && !is_any) {
+                if queue.enable_callbacks() || (is_promised && count == 0) {
                     break;
                 }
                 is_promised = true;

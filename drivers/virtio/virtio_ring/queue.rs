@@ -116,7 +116,12 @@ impl<T> Queue<T> {
         }
         let ring = NonNull::new(vq.claim()?).ok_or(EINVAL)?;
         // INVARIANT: Claimed just now, and nothing is in flight.
-        Ok(Self { vq, ring, tokens })
+        let mut this = Self { vq, ring, tokens };
+        if !this.vq.has_callback() {
+            // Nobody is to be told about used buffers.
+            this.disable_callbacks();
+        }
+        Ok(this)
     }
 
     #[inline]

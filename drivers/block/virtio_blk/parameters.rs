@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The parameters of the module, as `/sys/module/virtio_blk/parameters` shows them. They hold for
+//! disks that are found from then on.
+
+params::uint! {
+    "virtio_blk": num_request_queues = 0, 0o644,
+    "Limit the number of request queues to use for blk device. 0 for no limit. \
+     Values > nr_cpu_ids truncated to nr_cpu_ids.";
+    /// How many queues a disk uses at most; 0 for no limit.
+    pub(crate) static NUM_REQUEST_QUEUES;
+}
+
+params::uint! {
+    "virtio_blk": poll_queues = 0, 0o644,
+    "The number of dedicated virtqueues for polling I/O";
+    /// How many of the queues are only polled; one at least is not.
+    pub(crate) static POLL_QUEUES;
+}
+
+params::uint! {
+    "virtio_blk": queue_depth = 0, 0o444,
+    "Requests of a queue. 0 for as many as it has room for, which is also the most.";
+    /// How many requests a queue has at most; 0 for as many as it has room for.
+    pub(crate) static QUEUE_DEPTH;
+}
