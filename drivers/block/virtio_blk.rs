@@ -39,6 +39,11 @@ mod slots;
 #[path = "virtio_blk/wire.rs"]
 pub mod wire;
 
+use core::sync::atomic::{
+    AtomicBool,
+    Ordering, //
+};
+
 use blk_mq::{
     possible_queues,
     DiskBuilder,
@@ -92,7 +97,8 @@ use crate::{
     limits::{
         KernelConfig,
         Limits,
-        QueueConfig, //
+        QueueConfig,
+        Refusal, //
     },
     name::Name,
     operations::{
@@ -134,6 +140,8 @@ struct Disk<'bound> {
     disk: Mutex<Option<blk_mq::Disk<Disks>>>,
     queues: ReadyQueues<'bound, RequestQueue>,
     features: Negotiated<Feature>,
+    /// Whether the last size that the device told was of no use, so that the log has it once.
+    has_bad_size: AtomicBool,
 }
 
 impl virtio::Driver for VirtioBlk {
@@ -153,6 +161,7 @@ impl virtio::Driver for VirtioBlk {
                 disk <- new_mutex!(Some(disk)),
                 queues,
                 features,
+                has_bad_size: AtomicBool::new(false),
             }))
         })
     }
@@ -164,7 +173,11 @@ impl virtio::Driver for VirtioBlk {
             return;
         }
         if let Some(disk) = &*data.disk.lock() {
-            follow_capacity(dev, data.features, disk);
+            let result = follow_capacity(dev, data.features, disk);
+            let was_bad = data.has_bad_size.swap(result.is_err(), Ordering::Relaxed);
+            if let (Err(reason), false) = (result, was_bad) {
+                dev_err!(dev, "[{}] {}\n", disk.name(), reason);
+            }
         }
     }
 
@@ -187,7 +200,11 @@ fn start<'bound>(
     dev: &'bound Device<Bound>,
     features: Negotiated<Feature>,
 ) -> Result<(ReadyQueues<'bound, RequestQueue>, blk_mq::Disk<Disks>)> {
-    let config = Config::read(dev, features)?;
+    let config = Config::read(dev, features).inspect_err(|error| {
+        if *error == EAGAIN {
+            dev_err!(dev, "configuration changes faster than it can be read\n");
+        }
+    })?;
     if config.num_queues == 0 {
         dev_err!(dev, "device has no request queues\n");
         return Err(EINVAL);
@@ -360,19 +377,39 @@ fn queue_limits(limits: &Limits, config: &Config) -> QueueLimits {
     queue
 }
 
-/// Gives a disk the size that its device has now. One that makes no sense is not followed.
-fn follow_capacity(dev: &Device<Bound>, features: Negotiated<Feature>, disk: &GenDisk<Disks>) {
-    let sectors = match Config::capacity_sectors(dev, features) {
-        Ok(sectors) => sectors,
-        Err(_) => return dev_err!(dev, "[{}] cannot read the new size\n", disk.name()),
-    };
-    match Limits::check_capacity(sectors) {
-        Ok(sectors) if sectors != disk.capacity() => {
-            disk.set_capacity_and_notify(sectors);
-            log_size(dev, disk, "new size: ");
+/// Gives a disk the size that its device has now.
+///
+/// # Errors
+///
+/// A size that cannot be read or makes no sense is not followed.
+fn follow_capacity(
+    dev: &Device<Bound>,
+    features: Negotiated<Feature>,
+    disk: &GenDisk<Disks>,
+) -> Result<(), BadSize> {
+    let sectors = Config::capacity_sectors(dev, features).map_err(|_| BadSize::Unreadable)?;
+    let sectors = Limits::check_capacity(sectors).map_err(BadSize::Refused)?;
+    if sectors != disk.capacity() {
+        disk.set_capacity_and_notify(sectors);
+        log_size(dev, disk, "new size: ");
+    }
+    Ok(())
+}
+
+/// Why a new size is not followed.
+enum BadSize {
+    /// The device does not let it be read.
+    Unreadable,
+    /// It makes no sense.
+    Refused(Refusal),
+}
+
+impl kernel::fmt::Display for BadSize {
+    fn fmt(&self, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
+        match self {
+            Self::Unreadable => f.write_str("cannot read the new size"),
+            Self::Refused(refusal) => refusal.fmt(f),
         }
-        Ok(_) => {}
-        Err(refusal) => dev_err!(dev, "[{}] {}\n", disk.name(), refusal),
     }
 }
 

@@ -45,6 +45,8 @@ const UNKNOWN_STATUS: u8 = 0x55;
 pub struct Sparse {
     blocks: KVVec<Option<KBox<[u8; BLOCK]>>>,
     areas: Areas,
+    /// The largest number of areas in a request so far.
+    largest_list: u64,
 }
 
 /// What a disk can do with areas.
@@ -66,7 +68,11 @@ impl Sparse {
         for _ in 0..count {
             blocks.push(None, GFP_KERNEL)?;
         }
-        Ok(Self { blocks, areas })
+        Ok(Self {
+            blocks,
+            areas,
+            largest_list: 0,
+        })
     }
 
     /// Splits a range into pieces that lie in one block: number of the block, start, and length.
@@ -146,6 +152,10 @@ impl Store for Sparse {
         }
     }
 
+    fn note_areas(&mut self, count: u64) {
+        self.largest_list = self.largest_list.max(count);
+    }
+
     fn areas(&self, kind: u32) -> Option<AreaLimits> {
         match kind {
             blk::DISCARD => self.areas.discard,
@@ -176,6 +186,11 @@ impl Disk {
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// The largest number of areas in a request so far.
+    pub fn largest_list(&self) -> u64 {
+        self.store.lock().largest_list
     }
 
     /// Serves one request, and writes `status` or its true status.

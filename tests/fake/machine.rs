@@ -62,7 +62,7 @@ impl Queue {
     /// anybody handled it.
     pub fn interrupt(&self) -> bool {
         let _disabled = local_interrupt_disable();
-        self.vq.interrupt()
+        Virtqueue::interrupt(&self.vq)
     }
 }
 
@@ -218,10 +218,9 @@ impl<N: Nature> Machine<N> {
     pub fn reset(&self) -> Result {
         self.trace.note(Event::Reset);
         let is_done = self.registers(Registers::reset);
-        if is_done {
-            for queue in self.queues.lock().iter_mut().flatten() {
-                queue.ring = None;
-            }
+        // One that does not finish does no harm either: it loses the memory of its queues.
+        for queue in self.queues.lock().iter_mut().flatten() {
+            queue.ring = None;
         }
         let is_gone = self.registers(|registers| registers.fault()) == Fault::Gone;
         if is_done || is_gone {

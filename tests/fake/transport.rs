@@ -83,7 +83,6 @@ impl<N: Nature> FakeTransport<N> {
         name: &CStr,
     ) -> Result<Queue> {
         if index >= self.queues.count {
-            dev_err!(dev, "queue {}: not available\n", index);
             return Err(ENOENT);
         }
         let doorbell = KBox::new(Doorbell(self.machine.clone()), GFP_KERNEL)?;
@@ -129,9 +128,9 @@ impl<N: Nature> Notify for Doorbell<N> {
     }
 }
 
-// SAFETY: The queues are kept in the machine until `del_vqs`; a machine that was reset has dropped
-// its side of them, and calls back under a lock that `synchronize_callbacks` takes. One that does
-// not finish its reset goes on, on order of a test, in memory that is still there.
+// SAFETY: The queues are kept in the machine until `del_vqs`. A machine that was reset, or should
+// have been, has dropped its side of them, and calls back under a lock that
+// `synchronize_callbacks` takes.
 #[vtable]
 unsafe impl<N: Nature> Transport for FakeTransport<N> {
     fn config_len(&self) -> usize {
@@ -214,6 +213,7 @@ unsafe impl<N: Nature> Transport for FakeTransport<N> {
         self.machine.registers(Registers::queues_freed);
         self.machine.trace().note(Event::DeleteQueues);
         self.machine.set_listener(None);
+        self.break_queues();
         drop(self.machine.queues(core::mem::take));
     }
 

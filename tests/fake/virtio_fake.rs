@@ -321,6 +321,7 @@ impl Fake {
         let machine = self.device.transport().machine().clone();
         drop(self.device);
         machine.finish();
+        pr_info!("largest list: {} areas\n", machine.nature().largest_list());
         let complaints = machine.complaints();
         if complaints != device::registers::Complaints::NONE {
             pr_err!("driver has broken rules: {:?}\n", complaints);

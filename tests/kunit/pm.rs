@@ -110,6 +110,26 @@ mod tests {
         Ok(())
     }
 
+    /// CORE-STATUS-3: a device whose driver could not go on begins anew the next time.
+    #[test]
+    fn core_status_3_a_failed_restore_is_forgotten() -> Result {
+        let rig = Rig::new(Offer::PLAIN, NO_QUEUES)?;
+        let set_fault = |fault| {
+            rig.machine()
+                .registers(|registers| registers.set_fault(fault));
+        };
+        set_fault(Fault::FeaturesRefused);
+        rig.bound().freeze()?;
+        check!(rig.bound().restore() == Err(ENODEV));
+        check_eq!(rig.status(), 0x83);
+        set_fault(Fault::None);
+        rig.bound().freeze()?;
+        rig.bound().restore()?;
+        check_eq!(rig.status(), 0xf);
+        check!(rig.finish());
+        Ok(())
+    }
+
     /// B36: a reset by the transport is like a suspend, and works without a driver too.
     #[test]
     fn b36_reset_by_the_transport() -> Result {

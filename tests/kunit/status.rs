@@ -8,6 +8,8 @@ use kernel::prelude::*;
 mod tests {
     use super::*;
 
+    use virtio_ring::AddError;
+
     use crate::{
         core_device,
         device::fault::Fault,
@@ -200,7 +202,8 @@ mod tests {
         Ok(())
     }
 
-    /// B37: at shutdown the device is reset, and comes to no harm when it is removed after that.
+    /// B37, CORE-INIT-14: at shutdown the device is reset. Its queues take nothing any more, so that
+    /// nobody waits for an answer, and it comes to no harm when it is removed after that.
     #[test]
     fn b37_shutdown_resets() -> Result {
         let rig = Rig::plain()?;
@@ -209,6 +212,9 @@ mod tests {
         core_device::shutdown(rig.device());
         check!(rig.trace().is(&[Event::Reset]));
         check_eq!(rig.status(), 0);
+        check_eq!(rig.add(2, 0, 1)?, Some(AddError::Broken));
+        check!(!rig.interrupt());
+        check_eq!(rig.trace().count(Event::Notify(0)), 0);
         check!(rig.finish());
         Ok(())
     }

@@ -197,7 +197,7 @@ impl Config {
             };
             // Without the field, a device that can flush has something to flush (BLK-INIT-3).
             let has_write_cache = match optional(raw.read(&WRITEBACK))? {
-                Some(writeback) => writeback != 0 && features.has(Feature::Flush),
+                Some(writeback) => writeback != 0,
                 None => features.has(Feature::Flush),
             };
             Ok(Self {

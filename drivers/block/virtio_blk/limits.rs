@@ -20,8 +20,8 @@ const MAX_BYTES: u64 = i64::MAX as u64;
 /// The most areas to discard in one request; more would not make it faster.
 const MAX_DISCARD_SEGMENTS: u16 = 256;
 
-/// The length of an entry in the list of areas.
-const AREA_LEN: u32 = 16;
+/// The list of areas is one segment of the request: 16 bytes for each.
+const _: () = assert!(MAX_DISCARD_SEGMENTS as u32 * 16 <= MIN_SEGMENT_SIZE);
 
 /// Descriptors of a request that are not data: header and status.
 pub const EXTRA_DESCRIPTORS: u16 = 2;
@@ -155,8 +155,10 @@ pub enum Refusal {
     SegmentSize(u32),
     /// Sizes of the topology do not fit into 32 bits.
     Topology,
-    /// The unit of discarding does not fit into 32 bits of bytes.
+    /// The unit of discarding or erasing, in sectors, is no multiple of a block, or too large.
     DiscardAlignment(u32),
+    /// So few sectors may be discarded at once that they are less than a unit or a block.
+    DiscardSectors(u32),
     /// A limit on erasing is 0, by its name.
     SecureErase(&'static str),
     /// The queue cannot hold a request with one segment.
@@ -173,6 +175,9 @@ impl fmt::Display for Refusal {
             Self::Topology => f.write_str("invalid topology: sizes are too large"),
             Self::DiscardAlignment(sectors) => {
                 write!(f, "invalid discard alignment: {sectors} sectors")
+            }
+            Self::DiscardSectors(sectors) => {
+                write!(f, "invalid discard limit: {sectors} sectors")
             }
             Self::SecureErase(field) => write!(f, "{field} can't be 0"),
             Self::QueueSize(size) => {
@@ -212,6 +217,15 @@ impl Limits {
             Some(topology) => Self::topology(&topology, block).ok_or(Refusal::Topology)?,
             None => Bytes::default(),
         };
+        let discard_granularity = Self::discard_granularity(device, block)?;
+        if let Some(discard) = &device.discard {
+            // The block layer has units of a physical block at least.
+            let unit = discard_granularity.max(topology.physical_block.unwrap_or(block));
+            let max_sectors = unlimited(discard.max_sectors);
+            if u64::from(max_sectors) * u64::from(SECTOR_SIZE) < u64::from(unit) {
+                return Err(Refusal::DiscardSectors(max_sectors));
+            }
+        }
         Ok(Self {
             capacity_sectors,
             logical_block_size: block,
@@ -224,10 +238,10 @@ impl Limits {
             max_discard_sectors: device
                 .discard
                 .map_or(0, |discard| unlimited(discard.max_sectors)),
-            max_discard_segments: device.discard.map_or(0, |discard| {
-                discard.segments(max_segments, max_segment_size)
-            }),
-            discard_granularity: Self::discard_granularity(device, block)?,
+            max_discard_segments: device
+                .discard
+                .map_or(0, |discard| discard.segments(max_segments)),
+            discard_granularity,
             max_write_zeroes_sectors: device
                 .write_zeroes
                 .map_or(0, |zeroes| unlimited(zeroes.max_sectors)),
@@ -252,6 +266,7 @@ impl Limits {
         match sectors {
             Some(sectors) => sectors
                 .checked_mul(SECTOR_SIZE)
+                .filter(|bytes| bytes % block == 0)
                 .ok_or(Refusal::DiscardAlignment(sectors)),
             None => Ok(block),
         }
@@ -303,15 +318,14 @@ fn unlimited(limit: u32) -> u32 {
 }
 
 impl Discard {
-    /// How many areas go into one request. Their list is one segment of the request.
-    fn segments(&self, max_segments: u16, max_segment_size: u32) -> u16 {
+    /// How many areas go into one request.
+    fn segments(&self, max_segments: u16) -> u16 {
         let wanted = match self.max_seg {
             0 => max_segments.into(),
             max => max,
         };
-        let room = max_segment_size / AREA_LEN;
         // CAST: Bounded by `MAX_DISCARD_SEGMENTS`.
-        wanted.min(room).min(MAX_DISCARD_SEGMENTS.into()) as u16
+        wanted.min(MAX_DISCARD_SEGMENTS.into()) as u16
     }
 }
 

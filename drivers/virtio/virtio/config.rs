@@ -152,7 +152,7 @@ impl<F: Feature> Config<'_, F> {
     ///
     /// # Errors
     ///
-    /// Those of `read`, and `EAGAIN` if the generation never holds still; the log says so.
+    /// Those of `read`, and `EAGAIN` if the generation never holds still.
     pub fn snapshot<T>(&self, mut read: impl FnMut(Raw<'_, F>) -> Result<T>) -> Result<T> {
         for _ in 0..Self::MAX_TRIES {
             let before = self.generation();
@@ -161,10 +161,6 @@ impl<F: Feature> Config<'_, F> {
                 return Ok(value);
             }
         }
-        dev_err!(
-            self.dev,
-            "configuration changes faster than it can be read\n"
-        );
         Err(EAGAIN)
     }
 

@@ -2,7 +2,6 @@
 
 //! The virtio device as the kernel's C structure has it, and what may be done with it.
 //!
-//! This file and `transport.rs` are the only ones of the crate that touch `struct virtio_device`.
 //! The context of a [`Device`] decides what can be called: a reference that is not bound may
 //! outlive the hardware, so all that reaches the device needs [`Bound`] at least.
 //!
@@ -260,14 +259,14 @@ impl Device<Bound> {
 
     /// Records which features are going to be agreed on.
     pub(crate) fn set_features(&self, features: Features) {
-        // SAFETY: Only called while a driver is being bound, when nothing else uses the words.
+        // SAFETY: Only called while a driver is being bound. All that looks at the words meanwhile
+        // is the attribute in sysfs, which shows the old or the new ones.
         unsafe { (*self.as_raw()).__bindgen_anon_1.features_array = features.words() };
     }
 
-    /// Records `features` and lets the transport write them to the device; what the transport or
-    /// the ring does not know is dropped from them.
-    pub(crate) fn finalize_features(&self, features: Features) -> Result {
-        self.set_features(features);
+    /// Lets the transport write the features to the device that were recorded; what the transport
+    /// or the ring does not know is dropped from them.
+    pub(crate) fn finalize_features(&self) -> Result {
         let finalize = self.ops().finalize_features.ok_or(EOPNOTSUPP)?;
         // SAFETY: The device is registered.
         kernel::error::to_result(unsafe { finalize(self.as_raw()) })

@@ -90,12 +90,14 @@ impl Device<Bound> {
     }
 
     fn set_up_again(&self, operation: Option<Operation>) -> Result {
-        self.reset()?;
+        self.reset()
+            .inspect_err(|_| self.add_status(Status::FAILED))?;
         let step = Handshake::start(self).acknowledge();
-        if self.has_failed() {
-            self.add_status(Status::FAILED);
-        }
         if BoundDriver::of(self).is_none() {
+            // With a driver this is a new beginning, which CORE-STATUS-3 asks for.
+            if self.has_failed() {
+                self.add_status(Status::FAILED);
+            }
             return Ok(());
         }
         self.hand_over(step, operation)
@@ -116,7 +118,7 @@ impl Device<Bound> {
             dev_err!(self, "device offers fewer features than before\n");
             return Err(ENODEV);
         }
-        self.finalize_features(agreed)?;
+        self.finalize_features()?;
         let step = step.features_ok().map_err(|refused| {
             dev_err!(self, "device refuses features: {:x}\n", refused.0.bits());
             ENODEV

@@ -119,7 +119,8 @@ fn negotiate<'a>(
             }
         },
     )?;
-    dev.finalize_features(wanted)?;
+    dev.set_features(wanted);
+    dev.finalize_features()?;
 
     if let Some(validate) = driver.0.validate {
         let before = dev.features();
@@ -127,7 +128,7 @@ fn negotiate<'a>(
         kernel::error::to_result(unsafe { validate(dev.as_raw()) })?;
         let after = dev.features();
         if after != before {
-            dev.finalize_features(after)?;
+            dev.finalize_features()?;
         }
     }
 

@@ -98,6 +98,7 @@ impl IrqAffinity {
 ///   was told about; when it has returned an error, the transport has cut it off.
 /// - When [`synchronize_callbacks`](Self::synchronize_callbacks) or `del_vqs` returns, no callback
 ///   that began before still runs; after `del_vqs` none begins.
+/// - Queues are broken, so that nobody notifies the device, before `del_vqs` returns.
 #[vtable]
 pub unsafe trait Transport: Send + Sync + Sized {
     /// The length of the device configuration space in bytes, 0 if there is none.
@@ -195,31 +196,31 @@ unsafe impl Sync for DeviceType {}
 
 static INSTANCE_TYPE: DeviceType = DeviceType(UnsafeCell::new(pin_init::zeroed()));
 
-impl Instance {
-    /// Returns what the bus keeps for a device, if its transport is a Rust one.
-    fn of(dev: &Device<Bound>) -> Option<&Self> {
-        let raw = dev.as_raw();
-        // SAFETY: The device is valid, and its type says whether it is in an `Instance`. What is
-        // read here of that is never written after registration.
-        unsafe {
-            core::ptr::eq((*raw).dev.type_, INSTANCE_TYPE.0.get())
-                .then(|| &*raw.cast::<Instance>().cast_const())
-        }
-    }
+/// Returns what the bus keeps for a device, if its transport is a Rust one. The pointer is valid
+/// while the device is bound; C code changes the first field at any time.
+fn instance(dev: &Device<Bound>) -> Option<*const Instance> {
+    let raw = dev.as_raw();
+    // SAFETY: The device is valid, and its type says whether it is in an `Instance`.
+    let is_ours = unsafe { core::ptr::eq((*raw).dev.type_, INSTANCE_TYPE.0.get()) };
+    is_ours.then(|| raw.cast::<Instance>().cast_const())
 }
 
 /// Returns the length of a device's configuration space, if its transport tells it.
 pub(crate) fn config_len(dev: &Device<Bound>) -> Option<usize> {
-    Some(Instance::of(dev)?.config_len)
+    // SAFETY: The pointer is valid, and the field is never written after registration.
+    instance(dev).map(|instance| unsafe { (*instance).config_len })
 }
 
 /// Takes all queues of a device out of use, if its transport can do that.
 pub(crate) fn break_queues(dev: &Device<Bound>) {
-    if let Some(instance) = Instance::of(dev) {
-        if let Some(break_queues) = instance.break_queues {
-            // SAFETY: The function is for this transport, which is there while the device is
-            // registered.
-            unsafe { break_queues(instance.transport) };
+    let Some(instance) = instance(dev) else {
+        return;
+    };
+    // SAFETY: The pointer is valid, and the fields are never written after registration. The
+    // function is for this transport, which is there while the device is registered.
+    unsafe {
+        if let Some(break_queues) = (*instance).break_queues {
+            break_queues((*instance).transport);
         }
     }
 }

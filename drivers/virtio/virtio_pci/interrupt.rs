@@ -64,7 +64,7 @@ impl Handler for Source {
                 IrqReturn::Handled
             }
             // PCI-ISR-1: with MSI-X, the interrupt status is left alone.
-            Self::Queue(queue) => handled(queue.queue.interrupt()),
+            Self::Queue(queue) => handled(Virtqueue::interrupt(&queue.queue)),
             Self::AllQueues(queues) => handled(interrupt_all(queues)),
             Self::Line { isr, dev, queues } => {
                 // This acknowledges the interrupt, so it comes before all else: what happens from
@@ -96,5 +96,5 @@ fn handled(is_handled: bool) -> IrqReturn {
 fn interrupt_all(queues: &Queues) -> bool {
     queues
         .iter()
-        .fold(false, |any, queue| queue.queue.interrupt() | any)
+        .fold(false, |any, queue| Virtqueue::interrupt(&queue.queue) | any)
 }

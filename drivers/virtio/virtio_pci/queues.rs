@@ -261,6 +261,11 @@ impl<'a> Active<'a> {
         self.queues.iter().map(|queue| &queue.queue)
     }
 
+    /// Takes the queues out of use.
+    pub(crate) fn break_queues(&self) {
+        self.queues().for_each(|queue| queue.break_queue());
+    }
+
     /// Waits until no handler runs any more.
     pub(crate) fn synchronize(&self) {
         for interrupt in &self.interrupts {
@@ -280,6 +285,8 @@ impl<'a> Active<'a> {
 
 impl Drop for Active<'_> {
     fn drop(&mut self) {
+        // Whoever still has a queue finds it out of use.
+        self.break_queues();
         self.interrupts.clear();
         if self.plan == VectorPlan::Line {
             return;

@@ -270,7 +270,7 @@ unsafe impl Transport for PciTransport<'_> {
 
     fn break_queues(&self) {
         if let Some(active) = &*self.active.lock() {
-            active.queues().for_each(|queue| queue.break_queue());
+            active.break_queues();
         }
     }
 

@@ -42,6 +42,8 @@ pub enum AddError {
     /// The buffer has 2^32 bytes or more, or more segments than the queue or the table has
     /// descriptors.
     TooLong,
+    /// The queue is out of use; what is added now would never come back.
+    Broken,
 }
 
 impl fmt::Display for AddError {
@@ -51,6 +53,7 @@ impl fmt::Display for AddError {
             Self::Empty => "empty buffer or segment",
             Self::Order => "device-readable segment after a device-writable one",
             Self::TooLong => "buffer too long",
+            Self::Broken => "queue out of use",
         })
     }
 }

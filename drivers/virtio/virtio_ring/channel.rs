@@ -90,7 +90,7 @@ impl<H: Handler> Live<H> {
             && locked.queue.virtqueue().is_ready()
             && locked.queue.prepare_notify()
         {
-            let vq: *const Virtqueue = &raw const **locked.queue.virtqueue();
+            let vq: *const Virtqueue = locked.queue.virtqueue();
             drop(guard);
             // SAFETY: The queue behind the lock, which is in `self`, has a share of it and never
             // exchanges that.

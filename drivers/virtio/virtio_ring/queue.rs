@@ -132,7 +132,7 @@ impl<T> Queue<T> {
 
     /// Returns the transport's view of the queue.
     #[inline]
-    pub fn virtqueue(&self) -> &Arc<Virtqueue> {
+    pub fn virtqueue(&self) -> &Virtqueue {
         &self.vq
     }
 
@@ -154,7 +154,8 @@ impl<T> Queue<T> {
     ///
     /// # Errors
     ///
-    /// The buffer comes back if there is no room or it is not well-formed; the queue is as before.
+    /// The buffer comes back if there is no room, it is not well-formed, or the queue is broken; the
+    /// queue is as before.
     #[inline]
     pub fn add(
         &mut self,
@@ -184,6 +185,9 @@ impl<T> Queue<T> {
         token: T,
         build: impl FnOnce(&T, &mut RingChain<'_>) -> Result<(), AddError>,
     ) -> Result<(), Refused<T>> {
+        if self.vq.is_broken() {
+            return self.keep(token, Err(AddError::Broken));
+        }
         let mut chain = self.ring().begin();
         let result = match build(&token, &mut chain) {
             Ok(()) => chain.publish(),
@@ -208,7 +212,11 @@ impl<T> Queue<T> {
         table: Segment,
         writable_bytes: u32,
     ) -> Result<(), Refused<T>> {
-        let result = self.ring().add_indirect(table, writable_bytes);
+        let result = if self.vq.is_broken() {
+            Err(AddError::Broken)
+        } else {
+            self.ring().add_indirect(table, writable_bytes)
+        };
         self.keep(token, result)
     }
 

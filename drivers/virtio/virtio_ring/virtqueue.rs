@@ -236,15 +236,15 @@ impl Virtqueue {
     ///
     /// Returns `false` if there is nobody to call: the queue is not ready yet, broken, or polled.
     /// Interrupts with nothing behind them are harmless (SPLIT-USEDNOTIF-5).
-    pub fn interrupt(&self) -> bool {
-        if !self.is_ready() || self.is_broken() {
+    pub fn interrupt(this: &Arc<Self>) -> bool {
+        if !this.is_ready() || this.is_broken() {
             return false;
         }
         // SAFETY: The field is never written after creation.
-        match unsafe { (*self.vq.get()).callback } {
+        match unsafe { (*this.vq.get()).callback } {
             Some(callback) => {
                 // SAFETY: The driver's own callback, for its own queue, which is ready.
-                unsafe { callback(self.vq.get()) };
+                unsafe { callback(Self::as_raw(this)) };
                 true
             }
             None => false,

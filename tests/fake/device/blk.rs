@@ -66,6 +66,9 @@ pub trait Store {
     /// Forgets bytes, which read as zeroes from then on; the caller has checked the range.
     fn forget(&mut self, offset: u64, len: u64);
 
+    /// Hears how many areas a list has that is about to be served.
+    fn note_areas(&mut self, count: u64);
+
     /// What lists of areas the disk takes with requests of a kind; none if it does not know it.
     fn areas(&self, kind: u32) -> Option<AreaLimits>;
 }
@@ -208,6 +211,7 @@ impl<M: Memory> Request<'_, M> {
         if list == 0 || list % AREA != 0 || list / AREA > limits.max_seg.into() {
             return IOERR;
         }
+        store.note_areas(list / AREA);
         let known = if kind == WRITE_ZEROES && limits.may_unmap {
             UNMAP
         } else {

@@ -35,7 +35,7 @@ fn discarding_frees_the_image() {
     vm.ok("dd if=/dev/vda bs=1M skip=8 count=16 iflag=direct | cmp -n 16777216 - /dev/zero");
 }
 
-/// K4: fstrim after files are gone, which sends many areas in a request.
+/// K4: fstrim after files are gone.
 #[test]
 fn fstrim_shrinks_the_image() {
     let disk = Disk::blank(64);
@@ -50,25 +50,30 @@ fn fstrim_shrinks_the_image() {
     vm.ok("umount /mnt && e2fsck -fn /dev/vda");
 }
 
-/// K6, K59, K61: zeroes are written without being sent, and freed if that is asked for. (`fallocate`
-/// fails where the kernel would have to send them.)
+/// K6, K59, K61: zeroes are written without being sent, and freed if that is asked for.
 #[test]
 fn zeroes_are_written_by_the_device() {
     let disk = Disk::blank(32);
     let mut vm = Guest::new().disk(disk.clone()).boot();
     vm.ok("dd if=/dev/urandom of=/dev/vda bs=1M count=32 oflag=direct");
     let full = kibibytes_on_host(&disk);
-    vm.ok("fallocate --zero-range -o 4M -l 4M /dev/vda");
+    let requests = "awk '{ print $5 }' /sys/block/vda/stat";
+    let before: u32 = vm.ok(requests).parse().expect("a number");
+    vm.ok("fallocate --zero-range -o 4M -l 8M /dev/vda");
+    let after: u32 = vm.ok(requests).parse().expect("a number");
+    // Zeroes that are sent need a request for each 1280 KiB.
+    assert!(after - before < 4, "{} requests", after - before);
     assert_eq!(
         kibibytes_on_host(&disk),
         full,
         "zeroes that keep their place"
     );
-    vm.ok("fallocate --punch-hole -o 8M -l 8M /dev/vda");
+    // This one fails where the device cannot do it.
+    vm.ok("fallocate --punch-hole -o 12M -l 8M /dev/vda");
     let less = kibibytes_on_host(&disk);
     assert!(less <= full - (8 << 10), "{less} of {full} KiB");
-    vm.ok("dd if=/dev/vda bs=1M skip=4 count=12 iflag=direct | cmp -n 12582912 - /dev/zero");
-    vm.fails("dd if=/dev/vda bs=1M skip=16 count=1 iflag=direct | cmp -n 1048576 - /dev/zero");
+    vm.ok("dd if=/dev/vda bs=1M skip=4 count=16 iflag=direct | cmp -n 16777216 - /dev/zero");
+    vm.fails("dd if=/dev/vda bs=1M skip=20 count=1 iflag=direct | cmp -n 1048576 - /dev/zero");
 }
 
 /// K56 to K59: the device's limits are the queue's, and without the features there are none.
@@ -124,7 +129,7 @@ mod beyond_c {
     /// asked for only where it is allowed. The device checks each list.
     #[test]
     fn lists_of_areas_are_what_the_device_takes() {
-        let mut vm = Guest::new().cpus(2).boot();
+        let mut vm = Guest::new().checking_leaks().cpus(2).boot();
         for parameters in [
             "discard_seg=1 zeroes=1",
             "discard_seg=4 zeroes=2 area_sectors=256",
@@ -135,7 +140,19 @@ mod beyond_c {
             vm.ok("for i in $(seq 60); do head -c 40000 /dev/urandom > /mnt/$i; done; sync");
             vm.ok("rm /mnt/*[02468]; sync; fstrim /mnt; umount /mnt && e2fsck -fn /dev/vda");
             vm.ok("blkdiscard -z /dev/vda && cmp -n 8388608 /dev/vda /dev/zero");
+            // The part before the first unit is an area of its own.
+            vm.ok("blkdiscard -o 512 -l 65536 /dev/vda");
             drop_disk(&mut vm);
+            let largest = if parameters.contains("discard_seg=1 ") {
+                1
+            } else {
+                2
+            };
+            let log = vm.ok("dmesg | grep 'largest list' | tail -n 1");
+            assert!(
+                log.ends_with(&format!("{largest} areas")),
+                "{parameters}: {log}"
+            );
         }
     }
 }

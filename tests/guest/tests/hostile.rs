@@ -11,7 +11,7 @@ use guest::{Guest, Vm};
 fn load(vm: &mut Vm, parameters: &str) -> String {
     vm.ok("dmesg -c > /dev/null");
     vm.ok(&format!("modprobe virtio_fake size_mib=8 {parameters}"));
-    vm.ok("dmesg")
+    vm.ok("dmesg -r")
 }
 
 /// Takes it away; a driver that broke a rule of the specification makes the fake device say so.
@@ -35,8 +35,6 @@ mod beyond_c {
             ("queue_size=100", "queue 0: invalid size 100"),
             ("queue_size=65536", "queue 0: invalid size 65536"),
             ("num_queues=0", "device has no request queues"),
-            ("num_queues=2 found_queues=1", "queue 1: not available"),
-            ("fault=16", "queue 0: not available"),
             ("config_len=4", "configuration of 4 bytes is too short"),
             (
                 "config_len=32 num_queues=2",
@@ -59,8 +57,13 @@ mod beyond_c {
             ("fault=19", "does not offer VIRTIO_F_VERSION_1"),
         ] {
             let log = load(&mut vm, parameters);
-            let lines: Vec<_> = log.lines().filter(|line| line.contains(reason)).collect();
-            assert_eq!(lines.len(), 1, "{parameters}: {log}");
+            // Errors but for the driver core's own, that the probe has failed.
+            let errors: Vec<_> = log
+                .lines()
+                .filter(|line| line.starts_with("<3>") && !line.contains("probe with driver"))
+                .collect();
+            assert_eq!(errors.len(), 1, "{parameters}: {log}");
+            assert!(errors[0].contains(reason), "{parameters}: {log}");
             vm.ok("[ ! -e /dev/vda ]");
             unload(&mut vm);
         }

@@ -27,11 +27,7 @@ fn io_has_ended(vm: &mut Vm) {
 /// A guest without any disk has no driver loaded; plugging one in brings them.
 #[test]
 fn a_plugged_disk_loads_its_drivers() {
-    let mut vm = Guest::new()
-        .checking_leaks()
-        .machine("pc")
-        .autoloading()
-        .boot();
+    let mut vm = Guest::new().machine("pc").autoloading().boot();
     assert!(vm.loaded_modules().is_empty());
     vm.plug("late", Disk::blank(16).option("serial=late"));
     vm.wait_until(30, "[ -b /dev/vda ]");
@@ -66,11 +62,7 @@ fn names_are_used_again() {
 /// A disk that is gone but still open keeps its name, so nobody mistakes another for it (B20).
 #[test]
 fn an_open_disk_keeps_its_number() {
-    let mut vm = Guest::new()
-        .checking_leaks()
-        .machine("pc")
-        .disk(Disk::blank(16))
-        .boot();
+    let mut vm = Guest::new().machine("pc").disk(Disk::blank(16)).boot();
     vm.ok("sleep 1000 < /dev/vda >/dev/null 2>&1 & echo $! > /run/holder");
     vm.unplug("disk0", 30);
     vm.plug("next", Disk::blank(16));
@@ -101,11 +93,7 @@ fn unplugging_during_io_ends_it_with_an_error() {
 
 #[test]
 fn removing_the_pci_function_during_io_ends_it_with_an_error() {
-    let mut vm = Guest::new()
-        .checking_leaks()
-        .cpus(2)
-        .disk(Disk::blank(16))
-        .boot();
+    let mut vm = Guest::new().cpus(2).disk(Disk::blank(16)).boot();
     start_io(&mut vm);
     vm.ok("echo 1 > $(readlink -f /sys/bus/virtio/devices/virtio0/..)/remove");
     io_has_ended(&mut vm);
@@ -142,11 +130,7 @@ fn unloading_during_io_ends_it_with_an_error() {
 
 #[test]
 fn unbinding_during_io_ends_it_with_an_error() {
-    let mut vm = Guest::new()
-        .checking_leaks()
-        .cpus(2)
-        .disk(Disk::blank(16))
-        .boot();
+    let mut vm = Guest::new().cpus(2).disk(Disk::blank(16)).boot();
     start_io(&mut vm);
     vm.ok("echo virtio0 > /sys/bus/virtio/drivers/virtio_blk/unbind");
     io_has_ended(&mut vm);
@@ -157,7 +141,6 @@ fn unbinding_during_io_ends_it_with_an_error() {
 /// A disk behind a PCI Express slot, whose power the guest can switch off.
 fn guest_with_slot() -> Guest {
     Guest::new()
-        .checking_leaks()
         .cpus(2)
         .word("pcie_ports=native")
         .qemu(

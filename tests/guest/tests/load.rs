@@ -61,7 +61,7 @@ fn an_unloaded_stack_leaves_nothing_behind() {
 /// D18, and the specification: no memory of the driver may be in the device's hands afterwards.
 #[test]
 fn the_device_is_reset_when_its_driver_goes() {
-    let mut vm = Guest::new().checking_leaks().disk(Disk::blank(16)).boot();
+    let mut vm = Guest::new().disk(Disk::blank(16)).boot();
     let device = vm.qmp(&qmp::x_query_virtio {}).remove(0);
     let status = qmp::x_query_virtio_status { path: device.path };
     assert!(vm.qmp(&status).started);
@@ -87,7 +87,7 @@ fn the_device_is_reset_when_its_driver_goes() {
 
 #[test]
 fn modules_in_use_stay() {
-    let mut vm = Guest::new().checking_leaks().disk(Disk::blank(16)).boot();
+    let mut vm = Guest::new().disk(Disk::blank(16)).boot();
     vm.ok("mkfs.ext4 -q /dev/vda && mount /dev/vda /mnt");
     vm.fails("modprobe -r virtio_blk");
     vm.fails("rmmod virtio");
@@ -101,11 +101,7 @@ fn modules_in_use_stay() {
 /// Transport and driver can come in either order.
 #[test]
 fn the_order_of_loading_does_not_matter() {
-    let mut vm = Guest::new()
-        .checking_leaks()
-        .disk(Disk::blank(16))
-        .unloaded()
-        .boot();
+    let mut vm = Guest::new().disk(Disk::blank(16)).unloaded().boot();
     vm.ok("modprobe virtio_blk && [ ! -e /dev/vda ] && modprobe virtio_pci && [ -b /dev/vda ]");
     vm.roundtrip("vda");
     vm.ok("modprobe -r virtio_pci && [ ! -e /dev/vda ] && modprobe -r virtio_blk");
@@ -115,7 +111,7 @@ fn the_order_of_loading_does_not_matter() {
 
 #[test]
 fn a_driver_can_be_unbound_and_bound() {
-    let mut vm = Guest::new().checking_leaks().disk(Disk::blank(16)).boot();
+    let mut vm = Guest::new().disk(Disk::blank(16)).boot();
     for _ in 0..5 {
         vm.ok("echo virtio0 > /sys/bus/virtio/drivers/virtio_blk/unbind && [ ! -e /dev/vda ]");
         assert_eq!(

@@ -37,6 +37,7 @@ fn swap_works_under_memory_pressure() {
 #[test]
 fn an_iommu_sees_only_mapped_memory() {
     let mut vm = Guest::new()
+        .checking_leaks()
         .cpus(2)
         .machine("q35,kernel-irqchip=split")
         .word("intel_iommu=on iommu.strict=1")
@@ -64,6 +65,7 @@ fn an_iommu_sees_only_mapped_memory() {
 #[test]
 fn a_bounce_buffer_carries_the_data() {
     let mut vm = Guest::new()
+        .checking_leaks()
         .cpus(2)
         .word("swiotlb=force")
         .disk(Disk::blank(16).option("iommu_platform=on"))
@@ -78,6 +80,7 @@ fn a_bounce_buffer_carries_the_data() {
 #[test]
 fn a_full_bounce_buffer_gives_no_error() {
     let mut vm = Guest::new()
+        .checking_leaks()
         .cpus(4)
         .word("swiotlb=512,force")
         .disk(

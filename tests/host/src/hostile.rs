@@ -175,6 +175,7 @@ impl Run {
             Err(AddError::TooLong) => assert!(self.driver.size() < descriptors),
             Err(AddError::Empty) => assert_eq!(descriptors, 0),
             Err(AddError::Order) => panic!("the order was right"),
+            Err(AddError::Broken) => panic!("only the owner of a ring says that"),
         }
     }
 

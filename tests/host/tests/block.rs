@@ -368,23 +368,13 @@ fn discard_limits_are_the_devices() {
     assert_eq!(with(1000, 3, 16), Ok((1000, 3, 8192)));
     assert_eq!(with(0, 0, 0), Ok((u32::MAX, 254, 4096)));
     assert_eq!(with(8, u32::MAX, 8), Ok((8, 256, 4096)));
-    let beyond = u32::MAX / 512 + 1;
-    assert_eq!(with(8, 1, beyond), Err(Refusal::DiscardAlignment(beyond)));
-}
-
-/// BLK-SEG-1, BLK-DATA-2: the list of areas is one segment of the request.
-#[test]
-fn areas_to_discard_fit_into_a_segment() {
-    let config = DeviceConfig {
-        size_max: Some(4096),
-        discard: Some(Discard {
-            max_sectors: 8,
-            max_seg: u32::MAX,
-            sector_alignment: 8,
-        }),
-        ..PLAIN
-    };
-    assert_eq!(limits(config).unwrap().max_discard_segments, 256);
+    // Units that are no blocks, and less than a unit at once.
+    for alignment in [9, u32::MAX / 512 + 1, u32::MAX] {
+        let refusal = Refusal::DiscardAlignment(alignment);
+        assert_eq!(with(0, 1, alignment), Err(refusal));
+    }
+    assert_eq!(with(7, 1, 8), Err(Refusal::DiscardSectors(7)));
+    assert_eq!(with(8, 1, 64), Err(Refusal::DiscardSectors(8)));
 }
 
 /// K59, K61, H15: freeing is asked for only if the device allows it.
