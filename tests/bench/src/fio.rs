@@ -46,7 +46,7 @@ pub fn command(case: &Case, subject: Subject, length: Length) -> String {
     };
     let mut fio = format!(
         "fio --name=job --filename={target} --size={} --ioengine=io_uring --group_reporting \
-         --norandommap --randrepeat=1 --output-format=json --output=/run/fio.json {}",
+         --norandommap --randrepeat=1 --eta=never --output-format=json --output=/run/fio.json {}",
         match case.target {
             Target::Disk => "1g",
             Target::Filesystem => "512m",

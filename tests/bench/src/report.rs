@@ -208,11 +208,19 @@ pub fn align<const COLUMNS: usize>(lines: &[[String; COLUMNS]]) -> String {
         let widths = lines.iter().map(|line| line[column].chars().count());
         widths.max().unwrap_or(0)
     };
-    let widths: [usize; COLUMNS] = std::array::from_fn(width);
+    // What this mode cannot measure has no column.
+    let is_empty = |column: usize| {
+        let mut cells = lines.iter().skip(1).map(|line| line[column].as_str());
+        lines.len() > 1 && cells.all(|cell| matches!(cell, "" | "-" | "- / -"))
+    };
+    let widths: [Option<usize>; COLUMNS] =
+        std::array::from_fn(|column| (!is_empty(column)).then(|| width(column)));
     let mut text = String::new();
     for line in lines {
         for (column, cell) in line.iter().enumerate() {
-            let width = widths[column];
+            let Some(width) = widths[column] else {
+                continue;
+            };
             let cell = match column {
                 0 => format!("{cell:width$}"),
                 _ => format!("  {cell:>width$}"),
