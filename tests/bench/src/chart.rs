@@ -10,6 +10,9 @@ const ROW_HEIGHT: u32 = 58;
 /// What the names of the cases need.
 const NAMES_WIDTH: u32 = 230;
 
+/// How many rows the legend takes below the bars.
+const LEGEND_ROWS: f64 = 1.2;
+
 const GREY: RGBColor = RGBColor(140, 140, 140);
 const ORANGE: RGBColor = RGBColor(206, 92, 0);
 const LIGHT: RGBColor = RGBColor(215, 222, 230);
@@ -34,7 +37,7 @@ pub fn draw(report: &Report) -> anyhow::Result<String> {
 
     let mut svg = String::new();
     {
-        let height = 110 + ROW_HEIGHT * u32::try_from(rows.len())?;
+        let height = 110 + ROW_HEIGHT * (u32::try_from(rows.len())? + 1);
         let root = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
         root.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(&root)
@@ -42,7 +45,7 @@ pub fn draw(report: &Report) -> anyhow::Result<String> {
             .margin(12)
             .x_label_area_size(30)
             .y_label_area_size(NAMES_WIDTH)
-            .build_cartesian_2d(0.0..longest * 1.08, count..0.0)?;
+            .build_cartesian_2d(0.0..longest * 1.08, count + LEGEND_ROWS..0.0)?;
         chart
             .configure_mesh()
             .disable_y_mesh()
