@@ -14,9 +14,9 @@ pub struct Case {
     /// fio's options, besides those that all jobs have.
     pub fio: &'static str,
     pub target: Target,
-    /// The buffers are made of pages that are no neighbours in memory. Deterministic mode checks
-    /// that the device sees a segment for each page.
-    pub is_scattered: bool,
+    /// How many pages a request has, if its buffer is made of pages that are no neighbours in
+    /// memory. Deterministic mode checks that the device sees a segment for each page.
+    pub scattered_pages: Option<u32>,
     /// How many I/Os of each job are counted in deterministic mode.
     pub ios: u64,
     pub modes: &'static [Mode],
@@ -79,7 +79,7 @@ const DEFAULT: Case = Case {
     machine: &PLAIN,
     fio: "",
     target: Target::Disk,
-    is_scattered: false,
+    scattered_pages: None,
     ios: 20_000,
     modes: BOTH_MODES,
 };
@@ -119,8 +119,9 @@ pub static ALL: &[Case] = &[
     },
     Case {
         name: "read-128k-qd8",
-        about: "128 KiB sequential read, depth 8",
+        about: "128 KiB sequential read into 32 scattered pages, depth 8",
         fio: "--rw=read --bs=128k --iodepth=8",
+        scattered_pages: Some(32),
         ios: 7_000,
         ..DEFAULT
     },
@@ -128,7 +129,7 @@ pub static ALL: &[Case] = &[
         name: "randread-256k-64seg",
         about: "256 KiB random read into 64 scattered pages, depth 8",
         fio: "--rw=randread --bs=256k --iodepth=8",
-        is_scattered: true,
+        scattered_pages: Some(64),
         ios: 3_000,
         ..DEFAULT
     },

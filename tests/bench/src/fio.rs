@@ -56,7 +56,7 @@ pub fn command(case: &Case, subject: Subject, length: Length) -> String {
     if case.target == Target::Disk {
         fio.push_str(" --direct=1");
     }
-    if case.is_scattered {
+    if case.scattered_pages.is_some() {
         write!(fio, " --iomem=mmapshared:{SCATTERED_BUFFER}").expect("writing to a string");
     }
     let length = match length {

@@ -149,7 +149,7 @@ impl Bench {
                 "umount /mnt 2>/dev/null || true; mkfs.ext4 -q -F /dev/vdb && mount /dev/vdb /mnt",
             )?;
         }
-        if case.is_scattered {
+        if case.scattered_pages.is_some() {
             self.sh(fio::MAKE_SCATTERED_BUFFER)?;
         }
         if subject == Subject::Ceiling {
@@ -253,6 +253,16 @@ impl Bench {
         );
         let spans = marks.chunks_exact(2).map(|pair| pair[1].since(&pair[0]));
         Ok(spans.collect())
+    }
+
+    /// Forgets what was counted since the last call, as after a case that failed.
+    ///
+    /// # Errors
+    ///
+    /// If nothing is counted here.
+    pub fn forget(&self) -> anyhow::Result<()> {
+        self.counting()?.counters.marks()?;
+        Ok(())
     }
 
     /// The functions of the guest's kernel.
