@@ -221,11 +221,15 @@ impl Bench {
     /// If the job fails, or if QEMU traces nothing.
     pub fn segments(&mut self, case: &Case, length: fio::Length) -> anyhow::Result<f64> {
         let subject = Subject::Stack(self.vm.stack());
+        let log = self.run.path().join(QEMU_LOG);
+        // What was traced for another case stays in the log.
+        let traced_before = fs::metadata(&log).map_or(0, |log| log.len());
         self.trace(true);
         let run = self.run(case, subject, &[length]);
         self.trace(false);
         run?;
-        let log = fs::read_to_string(self.run.path().join(QEMU_LOG)).context("QEMU's trace")?;
+        let log = fs::read(&log).context("QEMU's trace")?;
+        let log = String::from_utf8_lossy(&log[usize::try_from(traced_before)?..]);
         let segments: Vec<f64> = log.lines().filter_map(segments_of_element).collect();
         ensure!(!segments.is_empty(), "QEMU traces nothing");
         Ok(segments.iter().sum::<f64>() / segments.len() as f64)
