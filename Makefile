@@ -29,9 +29,11 @@ host-test: ## The tests that need no kernel: ring, config and request logic.
 kunit: ## The KUnit suites, in a guest.
 	@scripts/setup test && scripts/test -E 'binary(kunit)'
 
-.PHONY: bench profile
+.PHONY: bench bench-ring profile
 bench: ## Measure the Rust stack beside C [MODE=deterministic|wall] [CASES=<text in names>].
 	@scripts/setup run && scripts/bench run $(if $(MODE),--mode "$(MODE)") $(if $(CASES),--cases "$(CASES)")
+bench-ring: ## The ring alone, on the host, beside that of the crate virtio-drivers.
+	@scripts/setup test && cd tests/ring-bench && cargo bench --target-dir ../../target/ring-bench
 profile: ## Where the instructions of one I/O go, by function [CASE=<name>] [STACK=rust|c].
 	@scripts/setup run && scripts/bench profile $(if $(CASE),--case "$(CASE)") $(if $(STACK),--stack "$(STACK)")
 
