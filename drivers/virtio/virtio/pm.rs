@@ -14,7 +14,10 @@ use kernel::{
 };
 
 use crate::{
-    probe::BoundDriver,
+    probe::{
+        self,
+        BoundDriver, //
+    },
     status::{
         Acknowledged,
         Handshake,
@@ -34,11 +37,7 @@ impl Device<Bound> {
     ///
     /// What the driver says; the device is in use as before, then.
     pub fn freeze(&self) -> Result {
-        self.set_config_core_enabled(false);
-        self.remember_failed(self.status().contains(Status::FAILED));
-        let freeze = BoundDriver::of(self).and_then(|driver| driver.raw().freeze);
-        self.call(freeze)
-            .inspect_err(|_| self.set_config_core_enabled(true))
+        self.stop(BoundDriver::of(self).and_then(|driver| driver.raw().freeze))
     }
 
     /// Sets the device up again after the system was suspended, and has the driver use it again.
@@ -62,10 +61,7 @@ impl Device<Bound> {
             Some(driver) => Some(driver.raw().reset_prepare.ok_or(EOPNOTSUPP)?),
             None => None,
         };
-        self.set_config_core_enabled(false);
-        self.remember_failed(self.status().contains(Status::FAILED));
-        self.call(prepare)
-            .inspect_err(|_| self.set_config_core_enabled(true))
+        self.stop(prepare)
     }
 
     /// Sets the device up again after the transport has reset it.
@@ -79,6 +75,15 @@ impl Device<Bound> {
             None => None,
         };
         self.set_up_again(done)
+    }
+
+    /// Has the driver stop, and keeps what the device will have forgotten.
+    fn stop(&self, operation: Option<Operation>) -> Result {
+        self.set_config_core_enabled(false);
+        // SAFETY: The field is only used in this file, with the device's lock held.
+        unsafe { (*self.as_raw()).failed = self.status().contains(Status::FAILED) };
+        self.call(operation)
+            .inspect_err(|_| self.set_config_core_enabled(true))
     }
 
     fn call(&self, operation: Option<Operation>) -> Result {
@@ -95,7 +100,8 @@ impl Device<Bound> {
         let step = Handshake::start(self).acknowledge();
         if BoundDriver::of(self).is_none() {
             // With a driver this is a new beginning, which CORE-STATUS-3 asks for.
-            if self.has_failed() {
+            // SAFETY: As in `stop`.
+            if unsafe { (*self.as_raw()).failed } {
                 self.add_status(Status::FAILED);
             }
             return Ok(());
@@ -119,22 +125,9 @@ impl Device<Bound> {
             return Err(ENODEV);
         }
         self.finalize_features()?;
-        let step = step.features_ok().map_err(|refused| {
-            dev_err!(self, "device refuses features: {:x}\n", refused.0.bits());
-            ENODEV
-        })?;
+        let step = probe::features_ok(self, step)?;
         self.call(operation)?;
         step.driver_ok();
         Ok(())
-    }
-
-    fn remember_failed(&self, has_failed: bool) {
-        // SAFETY: The field is only used here, with the device's lock held.
-        unsafe { (*self.as_raw()).failed = has_failed };
-    }
-
-    fn has_failed(&self) -> bool {
-        // SAFETY: As above.
-        unsafe { (*self.as_raw()).failed }
     }
 }

@@ -20,6 +20,7 @@ use crate::{
         Acknowledged,
         FeaturesOk,
         Handshake,
+        HasDriver,
         StatusField, //
     },
     transport, Device, Features, Status,
@@ -132,6 +133,14 @@ fn negotiate<'a>(
         }
     }
 
+    features_ok(dev, step)
+}
+
+/// Sets `FEATURES_OK`; a device that takes it back is refused with a line in the log.
+pub(crate) fn features_ok<'a>(
+    dev: &'a Device<Bound>,
+    step: Handshake<'a, Device<Bound>, HasDriver>,
+) -> Result<Handshake<'a, Device<Bound>, FeaturesOk>> {
     step.features_ok().map_err(|refused| {
         dev_err!(dev, "device refuses features: {:x}\n", refused.0.bits());
         ENODEV
