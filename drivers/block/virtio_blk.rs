@@ -167,9 +167,11 @@ impl virtio::Driver for VirtioBlk {
     }
 
     fn config_changed<'bound>(dev: &'bound Device<Bound>, data: Pin<&Disk<'bound>>) {
-        if dev.is_gone() && !data.queues.is_broken() {
-            dev_err!(dev, "device needs a reset, its requests fail\n");
-            data.queues.fail();
+        if dev.is_gone() {
+            if !data.queues.is_closed() {
+                dev_err!(dev, "device needs a reset\n");
+                data.queues.recover();
+            }
             return;
         }
         if let Some(disk) = &*data.disk.lock() {
@@ -181,16 +183,34 @@ impl virtio::Driver for VirtioBlk {
         }
     }
 
+    fn freeze<'bound>(_dev: &'bound Device<Bound>, data: Pin<&Disk<'bound>>) -> Result {
+        data.queues.suspend();
+        Ok(())
+    }
+
+    fn restore<'bound>(dev: &'bound Device<Bound>, data: Pin<&Disk<'bound>>) -> Result {
+        data.queues.restart()?;
+        // The disk may have another size by now.
+        dev.config_changed();
+        Ok(())
+    }
+
+    fn shutdown<'bound>(_dev: &'bound Device<Bound>, data: Pin<&Disk<'bound>>) {
+        data.queues.fail();
+    }
+
     fn unbind<'bound>(dev: &'bound Device<Core<'_>>, data: Pin<&Disk<'bound>>) {
         let Some(disk) = data.disk.lock().take() else {
             return;
         };
-        if data.queues.is_broken() || dev.is_gone() {
+        if data.queues.is_closed() || dev.is_absent() {
             // Nothing in flight will ever come back.
             // Fail it first: file systems that are told wait for requests that they have sent.
             data.queues.fail();
             disk.mark_dead();
         }
+        // What is dirty is written now, which must not take for ever.
+        data.queues.retire();
         drop(disk);
     }
 }
@@ -256,6 +276,7 @@ fn start<'bound>(
                 nr_hw_queues: u32::try_from(queues.channels().len())?,
                 queue_depth: depth.into(),
                 nr_maps: QueueKind::Poll as u32 + 1,
+                timeout: parameters::io_timeout(),
                 ..Default::default()
             },
             Arc::new(
@@ -281,6 +302,7 @@ fn start<'bound>(
             channels,
             geometry: config.geometry,
             has_write_cache: config.has_write_cache,
+            dev: ARef::from(&**dev),
             _index: index,
         },
         GFP_KERNEL,

@@ -42,6 +42,8 @@ pub mod memory;
 mod queue;
 #[path = "virtio_ring/queues.rs"]
 mod queues;
+#[path = "virtio_ring/recovery.rs"]
+mod recovery;
 #[path = "virtio_ring/split.rs"]
 pub mod split;
 #[path = "virtio_ring/state.rs"]
@@ -63,7 +65,8 @@ pub use self::{
         Channel,
         Handler,
         Live,
-        Submission, //
+        Submission,
+        Unused, //
     },
     indirect::Table,
     layout::Layout,

@@ -18,13 +18,20 @@ void *rust_ext_alloc_pages_exact(size_t size, gfp_t gfp);
 void rust_ext_free_pages_exact(void *virt, size_t size);
 phys_addr_t rust_ext_virt_to_phys(const void *virt);
 
+struct delayed_work;
+struct device;
 struct ida;
 struct work_struct;
+
+void rust_ext_device_lock(struct device *dev);
+void rust_ext_device_unlock(struct device *dev);
 
 void rust_ext_ida_init_once(struct ida *ida, u32 *ready);
 
 void rust_ext_init_work(struct work_struct *work, void (*func)(struct work_struct *work));
 bool rust_ext_schedule_work(struct work_struct *work);
+void rust_ext_init_delayed_work(struct delayed_work *work, void (*func)(struct work_struct *work));
+bool rust_ext_schedule_delayed_work(struct delayed_work *work, unsigned int msecs);
 
 void rust_ext_virt_mb(void);
 void rust_ext_virt_rmb(void);

@@ -245,6 +245,11 @@ impl Disk {
                 machine.config_changed();
                 false
             }
+            Fault::NoInterrupt => {
+                let outcome = self.serve_one(ring, head, None);
+                ring.finish(head, outcome.written);
+                false
+            }
             Fault::NothingWritten => ring.finish(head, 0),
             Fault::IoError | Fault::UnknownStatus => {
                 let status = if fault == Fault::IoError {

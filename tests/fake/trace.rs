@@ -24,6 +24,8 @@ pub enum Event {
     Config(usize),
     /// So many queues were set up.
     FindQueues(usize),
+    /// The device was told about its queues again.
+    RestoreQueues,
     /// The queues were freed.
     DeleteQueues,
     /// The device was notified of this queue.

@@ -41,6 +41,7 @@ use super::{
         },
     },
     machine::{
+        DeviceRing,
         Machine,
         Nature,
         Queue, //
@@ -95,27 +96,29 @@ impl<N: Nature> FakeTransport<N> {
             align: MODERN_ALIGN,
         };
         let vq = Virtqueue::new(dev, config, doorbell)?;
-        let addresses = Addresses {
-            desc: vq.desc_address(),
-            avail: vq.avail_address(),
-            used: vq.used_address(),
-        };
-        let accepted = dev.features();
-        let agreed = Agreed {
-            event_idx: accepted.contains(features::EVENT_IDX),
-            indirect: accepted.contains(features::INDIRECT_DESC),
-        };
-        let ring = Ring::new(Physical, addresses, vq.size(), agreed).ok_or(EINVAL)?;
-        let queue = Queue {
-            vq,
-            ring: Some(ring),
-        };
+        let ring = Some(device_ring(dev, &vq)?);
+        let queue = Queue { vq, ring };
         if self.machine.registers(|registers| registers.fault()) == Fault::Spurious {
             // Nobody may be called for this one (D20).
             queue.interrupt();
         }
         Ok(queue)
     }
+}
+
+/// Makes the device's side of a queue.
+fn device_ring(dev: &Device<Bound>, vq: &Virtqueue) -> Result<DeviceRing> {
+    let addresses = Addresses {
+        desc: vq.desc_address(),
+        avail: vq.avail_address(),
+        used: vq.used_address(),
+    };
+    let accepted = dev.features();
+    let agreed = Agreed {
+        event_idx: accepted.contains(features::EVENT_IDX),
+        indirect: accepted.contains(features::INDIRECT_DESC),
+    };
+    Ring::new(Physical, addresses, vq.size(), agreed).ok_or(EINVAL)
 }
 
 /// The doorbell of a queue.
@@ -215,6 +218,17 @@ unsafe impl<N: Nature> Transport for FakeTransport<N> {
         self.machine.set_listener(None);
         self.break_queues();
         drop(self.machine.queues(core::mem::take));
+    }
+
+    fn restore_vqs(&self, dev: &Device<Bound>) -> Result {
+        self.machine.registers(Registers::queues_found);
+        self.machine.trace().note(Event::RestoreQueues);
+        self.machine.queues(|queues| {
+            for queue in queues.iter_mut().flatten() {
+                queue.ring = Some(device_ring(dev, &queue.vq)?);
+            }
+            Ok(())
+        })
     }
 
     fn break_queues(&self) {

@@ -143,6 +143,10 @@ module! {
             default: 0,
             description: "How many requests are served well before that",
         },
+        fault_count: u32 {
+            default: 0,
+            description: "How many requests it is about, 0 for all that follow",
+        },
     },
 }
 
@@ -188,6 +192,7 @@ impl Wish {
             plan: Plan {
                 fault,
                 after: module_parameters::fault_after.value(),
+                count: module_parameters::fault_count.value(),
             },
         };
         let capacity = match module_parameters::capacity.value() {

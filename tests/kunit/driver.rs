@@ -43,7 +43,8 @@ use virtio_ring::{
     QueueSpec,
     ReadyQueues,
     Segment,
-    Submission, //
+    Submission,
+    Unused, //
 };
 
 use crate::{
@@ -290,7 +291,7 @@ impl Handler for TestQueue {
         });
     }
 
-    fn unused(&self, token: Token) {
+    fn unused(&self, token: Token, _why: Unused) {
         self.script.note(Step::Unused);
         drop(token);
     }
@@ -308,7 +309,7 @@ impl Drop for DropNote {
 /// The data of a bound device. The note comes first, so that it is dropped first.
 pub struct Data<'bound> {
     note: DropNote,
-    _queues: Option<ReadyQueues<'bound, TestQueue>>,
+    queues: Option<ReadyQueues<'bound, TestQueue>>,
 }
 
 /// The driver.
@@ -375,7 +376,7 @@ impl TestDriver {
         }
         Ok(Data {
             note: DropNote(script),
-            _queues: queues,
+            queues,
         })
     }
 }
@@ -400,15 +401,20 @@ impl virtio_driver::Driver for TestDriver {
     fn freeze<'bound>(_dev: &'bound Device<Bound>, data: Pin<&Data<'bound>>) -> Result {
         data.note.0.note(Step::Freeze);
         if data.note.0.plan.is_awake {
-            Err(EBUSY)
-        } else {
-            Ok(())
+            return Err(EBUSY);
         }
+        if let Some(queues) = &data.queues {
+            queues.suspend();
+        }
+        Ok(())
     }
 
     fn restore<'bound>(_dev: &'bound Device<Bound>, data: Pin<&Data<'bound>>) -> Result {
         data.note.0.note(Step::Restore);
-        Ok(())
+        match &data.queues {
+            Some(queues) => queues.restart(),
+            None => Ok(()),
+        }
     }
 
     fn unbind<'bound>(_dev: &'bound Device<device::Core<'_>>, data: Pin<&Data<'bound>>) {

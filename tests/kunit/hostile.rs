@@ -2,8 +2,8 @@
 
 //! Queues with a device that breaks the rules.
 //!
-//! Whatever it does: the driver hears of an error, the device is reset, and every token comes back
-//! once.
+//! Whatever it does: the driver hears of an error, every token comes back once, and the device is
+//! reset and used again, unless it goes on like that.
 
 use kernel::prelude::*;
 
@@ -13,6 +13,7 @@ mod tests {
 
     use virtio::features::EVENT_IDX;
     use virtio_ring::{
+        AddError,
         Segment,
         Submission, //
     };
@@ -34,7 +35,7 @@ mod tests {
 
     /// Puts three buffers of two descriptors out, lets the device do something to them, and checks
     /// that exactly `good` of them come back as used. Then the driver hears of an error, once; the
-    /// device is reset, and the other buffers are given back unused (H33).
+    /// device is reset, the other buffers are given back unused (H33), and the queue works again.
     fn breaks(good: usize, hostile: impl Fn(&mut DeviceRing)) -> Result<bool> {
         for offer in [Offer::PLAIN, Offer::PLAIN.with(EVENT_IDX)] {
             let rig = Rig::new(offer, Plan::NORMAL)?;
@@ -46,29 +47,32 @@ mod tests {
             let was_handled = rig.interrupt();
             // Nobody is called for a queue that is out of use.
             let is_handled = rig.interrupt() || rig.interrupt();
-            let is_over = rig.wait_for_failure()?;
+            let is_used_again = rig.wait_for_recovery();
             let returned = rig.returned()?.len();
             let unused = rig.trace().count(Event::Driver(Step::Unused));
             let resets = rig.trace().count(Event::Reset);
             let is_reset_first =
                 rig.trace().first(Event::Reset) < rig.trace().first(Event::Driver(Step::Unused));
             let interrupts = rig.interrupts();
+            let is_whole = works(&rig)?;
             let is_content = rig.finish();
             if !was_handled
                 || is_handled
-                || !is_over
+                || !is_used_again
+                || !is_whole
                 || (returned, unused) != (good, 3 - good)
-                || resets != 1
+                || resets != 2
                 || !is_reset_first
                 || interrupts != (1, 1)
                 || !is_content
             {
                 pr_info!(
-                    "handled {} {}, over {}, returned {}, unused {}, resets {}, first {}, \
+                    "handled {} {}, used again {} {}, returned {}, unused {}, resets {}, first {}, \
                      interrupts {:?}, content {}\n",
                     was_handled,
                     is_handled,
-                    is_over,
+                    is_used_again,
+                    is_whole,
                     returned,
                     unused,
                     resets,
@@ -80,6 +84,13 @@ mod tests {
             }
         }
         Ok(true)
+    }
+
+    /// Returns whether a buffer goes to the device and back.
+    fn works(rig: &Rig) -> Result<bool> {
+        let is_added = rig.add(1000, 1, 1)?.is_none();
+        let is_served = rig.serve(9)? == Some(true);
+        Ok(is_added && is_served && rig.interrupt() && *rig.returned()? == [(1000, 9)])
     }
 
     /// S12, H33: an id that no queue of this size has, also one that is in range when cut to 16 bits.
@@ -174,8 +185,8 @@ mod tests {
         Ok(())
     }
 
-    /// H33: a device that breaks the rules of one queue is given up as a whole, with what the other
-    /// queues had.
+    /// H33: a device that breaks the rules of one queue is reset as a whole, and what the other
+    /// queues had comes back.
     #[test]
     fn h33_other_queues_are_given_back_too() -> Result {
         let plan = Plan {
@@ -193,21 +204,91 @@ mod tests {
         check_eq!(rig.add(1, 0, 1)?, None);
         rig.ring(|ring| ring.finish_id(77, 0))?;
         check!(rig.interrupt());
-        check!(rig.wait_for_failure()?);
-        check!(other.access().is_none());
+        check!(rig.wait_for_recovery());
         check_eq!(rig.trace().count(Event::Driver(Step::Unused)), 2);
+        check!(works(&rig)?);
         check!(rig.finish());
         Ok(())
     }
 
-    /// H33, CORE-STATUS-3: a device that was given up can be bound again, and works.
+    /// CORE-STATUS-3, CORE-INIT-1: the way back is that of the first time, with the queues before
+    /// `DRIVER_OK` and the notification after it.
+    #[test]
+    fn recovery_repeats_the_initialization() -> Result {
+        let rig = Rig::new(Offer::PLAIN.with(EVENT_IDX), Plan::NORMAL)?;
+        check_eq!(rig.add(1, 0, 1)?, None);
+        rig.trace().clear();
+        rig.ring(|ring| ring.finish_id(77, 0))?;
+        check!(rig.interrupt());
+        check!(rig.wait_for_recovery());
+        check!(rig.trace().is(&[
+            Event::Reset,
+            Event::Driver(Step::Unused),
+            Event::Reset,
+            Event::Status(0x1),
+            Event::Status(0x3),
+            Event::Features,
+            Event::Status(0xb),
+            Event::RestoreQueues,
+            Event::Status(0xf),
+        ]));
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// A device that goes on breaking the rules is given up, not reset for ever.
+    #[test]
+    fn incorrigible_device_is_given_up() -> Result {
+        let rig = Rig::plain()?;
+        for _ in 0..5 {
+            rig.trace().clear();
+            check_eq!(rig.add(1, 0, 1)?, None);
+            rig.ring(|ring| ring.finish_id(77, 0))?;
+            check!(rig.interrupt());
+            check!(rig.wait_for_recovery());
+        }
+        check_eq!(rig.add(1, 0, 1)?, None);
+        rig.ring(|ring| ring.finish_id(77, 0))?;
+        check!(rig.interrupt());
+        check!(rig.wait_for_failure()?);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// A device that does not agree to the features any more is given up.
+    #[test]
+    fn device_that_cannot_be_used_again_is_given_up() -> Result {
+        let rig = Rig::plain()?;
+        check_eq!(rig.add(1, 0, 1)?, None);
+        rig.machine()
+            .registers(|registers| registers.set_fault(Fault::FeaturesRefused));
+        rig.ring(|ring| ring.finish_id(77, 0))?;
+        check!(rig.interrupt());
+        check!(rig.wait_for_failure()?);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// A buffer that comes while the device is out of use is refused, and the queue is as before.
+    #[test]
+    fn broken_queue_refuses_buffers() -> Result {
+        let rig = Rig::plain()?;
+        rig.bound().freeze()?;
+        check_eq!(rig.add(1, 0, 1)?, Some(AddError::Broken));
+        rig.bound().restore()?;
+        check!(works(&rig)?);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// H33, CORE-STATUS-3: a device that was reset can be bound again, and works.
     #[test]
     fn h33_device_can_be_bound_again() -> Result {
         let rig = Rig::plain()?;
         check_eq!(rig.add(1, 0, 1)?, None);
         rig.ring(|ring| ring.finish_id(77, 0))?;
         check!(rig.interrupt());
-        check!(rig.wait_for_failure()?);
+        check!(rig.wait_for_recovery());
         core_device::release(rig.device());
         check!(core_device::attach(rig.device())?);
         check_eq!(rig.add(2, 0, 1)?, None);

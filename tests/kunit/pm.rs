@@ -54,6 +54,45 @@ mod tests {
         Ok(())
     }
 
+    /// B35: what the device had comes back before it forgets it, and its queues are set up anew,
+    /// between `FEATURES_OK` and `DRIVER_OK`.
+    #[test]
+    fn b35_queues_over_freeze_and_restore() -> Result {
+        let rig = Rig::plain()?;
+        for round in 0..3 {
+            for number in 0..4 {
+                check_eq!(rig.add(number, 1, 1)?, None);
+            }
+            // Used, but not taken back yet.
+            check!(rig.serve(7)?.is_some());
+            rig.trace().clear();
+            rig.bound().freeze()?;
+            check!(*rig.returned()? == [(0, 7)]);
+            check_eq!(rig.trace().count(Event::Driver(Step::Unused)), 3);
+            check_eq!(rig.script().tokens(), 0);
+            check_eq!(rig.status(), 0);
+
+            rig.trace().clear();
+            rig.bound().restore()?;
+            check!(rig.trace().is(&[
+                Event::Reset,
+                Event::Status(0x1),
+                Event::Status(0x3),
+                Event::Features,
+                Event::Status(0xb),
+                Event::Driver(Step::Restore),
+                Event::RestoreQueues,
+                Event::Status(0xf),
+            ]));
+            check_eq!(rig.add(round, 0, 1)?, None);
+            check!(rig.serve(8)?.is_some());
+            check!(rig.interrupt());
+            check!(*rig.returned()? == [(round, 8)]);
+        }
+        check!(rig.finish());
+        Ok(())
+    }
+
     /// B33, B35: a change of the configuration while the device sleeps is told afterwards.
     #[test]
     fn b35_changes_wait_until_restore() -> Result {

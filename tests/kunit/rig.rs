@@ -56,7 +56,10 @@ use crate::{
         Machine,
         Nature, //
     },
-    trace::Trace,
+    trace::{
+        Event,
+        Trace, //
+    },
     transport::{
         FakeTransport,
         QueueOffer, //
@@ -282,17 +285,29 @@ impl Rig {
             .returned(|returned| (returned.interrupts, returned.errors))
     }
 
-    /// Waits until the device has been given up after it broke the rules. Returns whether that
-    /// happened in time.
+    /// Waits until the device has been given up. Returns whether that happened in time.
     pub fn wait_for_failure(&self) -> Result<bool> {
         let channel = self.channel(0)?;
+        Ok(self.wait_for(|| channel.access().is_none()))
+    }
+
+    /// Waits until the device is used again after it broke the rules. Returns whether that happened
+    /// in time.
+    pub fn wait_for_recovery(&self) -> bool {
+        self.wait_for(|| {
+            self.machine.trace().count(Event::RestoreQueues) > 0 && self.status() == 0xf
+        })
+    }
+
+    /// Waits until something is so and all tokens are gone.
+    fn wait_for(&self, is_so: impl Fn() -> bool) -> bool {
         for _ in 0..500 {
-            if channel.access().is_none() && self.script.tokens() == 0 {
-                return Ok(true);
+            if is_so() && self.script.tokens() == 0 {
+                return true;
             }
             fsleep(Delta::from_millis(2));
         }
-        Ok(false)
+        false
     }
 
     /// Takes the device off the bus, and returns whether the driver has broken no rule and all

@@ -14,7 +14,9 @@ use blk_mq::{
     Request,
     RequestList,
     Spread,
-    Status, //
+    Status,
+    TimedOut,
+    TimeoutAction, //
 };
 use kernel::{
     prelude::*,
@@ -48,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) geometry: Option<Geometry>,
     /// Whether written data may be lost until it is flushed.
     pub(crate) has_write_cache: bool,
+    /// The device, for the log.
+    pub(crate) dev: ARef<Device>,
     /// The number in the disk's name, given back when the last opener is gone.
     pub(crate) _index: ida::Index,
 }
@@ -144,6 +148,22 @@ impl Operations for Disks {
         data.channel(hctx.index())
             .and_then(Channel::access)
             .map_or(0, |live| live.handler().poll(&live, batch))
+    }
+
+    fn timeout(data: Borrowed<'_, Self::QueueData>, rq: &TimedOut<'_>) -> TimeoutAction {
+        let live = data.channel(rq.hw_queue()).and_then(Channel::access);
+        if let (Some(live), Some(tag)) = (live, rq.tag()) {
+            if live.handler().time_out(&live, tag) {
+                dev_err!(
+                    data.dev,
+                    "request {} of queue {} timed out, device is reset\n",
+                    tag,
+                    rq.hw_queue()
+                );
+            }
+        }
+        // The reset ends the request, or its queue has done so already.
+        TimeoutAction::ResetTimer
     }
 
     fn map_queues(data: Borrowed<'_, Self::TagSetData>, maps: &mut QueueMaps<'_>) {

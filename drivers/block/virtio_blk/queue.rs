@@ -38,7 +38,8 @@ use virtio_ring::{
     Queue,
     Refused,
     Segment,
-    Submission, //
+    Submission,
+    Unused, //
 };
 
 use crate::{
@@ -65,6 +66,8 @@ use crate::{
 pub(crate) struct InFlight {
     rq: Request<Disks>,
     spare: Option<Spare>,
+    /// Whether the device has had its time, so that the request is not tried again.
+    has_timed_out: bool,
 }
 
 /// What a queue keeps under its lock.
@@ -136,6 +139,8 @@ impl RequestQueue {
                         // again. With this status it looks again by itself.
                         rq.reject(Status::RESOURCE)
                     }
+                    // The device is being reset. The block layer tries again a little later.
+                    AddError::Broken => rq.reject(Status::RESOURCE),
                     _ => rq.reject(Status::IOERR),
                 });
             // A queue that is stopped hears no `commit_rqs` for what it has been given.
@@ -237,7 +242,11 @@ impl RequestQueue {
             None if fits_slot && self.has_indirect => Some(slot.table()),
             None => None,
         };
-        let in_flight = InFlight { rq, spare };
+        let in_flight = InFlight {
+            rq,
+            spare,
+            has_timed_out: false,
+        };
         let result = match place {
             Some(place) => match self.fill(place, slot, &in_flight.rq) {
                 Ok((table, writable)) => queue.add_indirect(in_flight, table, writable),
@@ -359,6 +368,25 @@ impl RequestQueue {
         count
     }
 
+    /// Has the device reset if it still has a request whose time is over, unless the request is
+    /// done and only the interrupt got lost. Returns whether the device is reset.
+    pub(crate) fn time_out(&self, live: &Live<Self>, tag: u32) -> bool {
+        self.used(live);
+        let is_stuck = live.with(|queue, _| {
+            let late = queue
+                .tokens_mut()
+                .find(|in_flight| in_flight.rq.tag() == tag);
+            let is_stuck = late
+                .map(|in_flight| in_flight.has_timed_out = true)
+                .is_some();
+            (is_stuck, Submission::Hold)
+        });
+        if is_stuck {
+            live.fail();
+        }
+        is_stuck
+    }
+
     /// Looks for requests that are done, without an interrupt. Returns how many there were.
     pub(crate) fn poll(&self, live: &Live<Self>, done: &mut CompletionBatch<'_, Disks>) -> u32 {
         live.with(|queue, state| (self.take_used(queue, state, done), Submission::Hold))
@@ -387,9 +415,14 @@ impl Handler for RequestQueue {
         done.end();
     }
 
-    fn unused(&self, token: InFlight) {
-        // Requests that found no room have to come back and fail, too.
+    fn unused(&self, token: InFlight, why: Unused) {
+        // Requests that found no room have to come back, too.
         token.rq.hw_ctx().start_stopped(true);
-        token.rq.end(Status::IOERR);
+        match why {
+            Unused::Stopped if token.has_timed_out => token.rq.end(Status::TIMEOUT),
+            // Until the queue takes it again, the block layer tries every few milliseconds.
+            Unused::Stopped => token.rq.requeue(true),
+            Unused::Closed => token.rq.end(Status::IOERR),
+        }
     }
 }

@@ -31,7 +31,7 @@ use crate::{
         Status,
         StatusField, //
     },
-    Features,
+    transport, Features,
 };
 
 /// A virtio device.
@@ -224,6 +224,21 @@ impl Device<Bound> {
         status.is_gone()
             || status.contains(Status::NEEDS_RESET)
             || !status.contains(Status::DRIVER_OK)
+    }
+
+    /// Returns whether the device does not answer any more.
+    pub fn is_absent(&self) -> bool {
+        self.status().is_gone()
+    }
+
+    /// Tells the device about its queues again, after a reset and before `DRIVER_OK`. Called by
+    /// `virtio_ring`.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if the transport cannot do that, and what it says.
+    pub fn restore_vqs(&self) -> Result {
+        transport::restore_vqs(self)
     }
 
     /// Sets `DRIVER_OK`: from here on the device may be notified, and may use its queues.

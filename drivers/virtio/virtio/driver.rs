@@ -35,6 +35,7 @@ use kernel::{
 use crate::{
     bus,
     id,
+    probe,
     Device,
     Features, //
 };
@@ -135,6 +136,12 @@ pub trait Driver: 'static {
     fn restore<'bound>(dev: &'bound Device<Bound>, data: Pin<&Self::Data<'bound>>) -> Result {
         let _ = (dev, data);
         Err(EOPNOTSUPP)
+    }
+
+    /// Hears that the system goes down. Nothing waits for requests from now on; afterwards the
+    /// device is reset, and nothing else is called. May sleep.
+    fn shutdown<'bound>(dev: &'bound Device<Bound>, data: Pin<&Self::Data<'bound>>) {
+        let _ = (dev, data);
     }
 
     /// Ends the use of the device, before the data is dropped; the device is reset in between.
@@ -259,6 +266,7 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
             (*drv).validate = Some(Self::validate);
             (*drv).probe = Some(Self::probe);
             (*drv).remove = Some(Self::remove);
+            (*drv).shutdown = Some(Self::shutdown);
             (*drv).freeze = Some(Self::freeze);
             (*drv).restore = Some(Self::restore);
             (*drv).reset_prepare = Some(Self::freeze);
@@ -399,6 +407,18 @@ impl<T: Driver> Adapter<T> {
         drop(binding);
     }
 
+    extern "C" fn shutdown(vdev: *mut bindings::virtio_device) {
+        // SAFETY: The bus calls this for a device that is bound to this driver.
+        unsafe {
+            // A report of a change may still be at work; another does no harm.
+            bindings::flush_work(Self::binding(vdev).work.get());
+            Self::with_data(vdev, |dev, data| {
+                T::shutdown(dev, data);
+                probe::silence(dev);
+            });
+        }
+    }
+
     /// Hears of a config change with interrupts off, and leaves it to the work item.
     extern "C" fn config_changed(vdev: *mut bindings::virtio_device) {
         // SAFETY: The bus calls this for a device that is bound to this driver; reports end before
@@ -426,7 +446,7 @@ impl<T: Driver> Adapter<T> {
     /// Sleeps. Nothing happens for a device of another driver. Not to be called from
     /// `config_changed` itself.
     pub fn flush_config_changes(dev: &Device<Bound>) {
-        let is_ours = crate::probe::BoundDriver::of(dev).is_some_and(|driver| {
+        let is_ours = probe::BoundDriver::of(dev).is_some_and(|driver| {
             driver.probe_is(
                 Self::probe as unsafe extern "C" fn(*mut bindings::virtio_device) -> c_int,
             )

@@ -95,10 +95,10 @@ impl Device<Bound> {
     }
 
     fn set_up_again(&self, operation: Option<Operation>) -> Result {
-        self.reset()
-            .inspect_err(|_| self.add_status(Status::FAILED))?;
-        let step = Handshake::start(self).acknowledge();
         if BoundDriver::of(self).is_none() {
+            self.reset()
+                .inspect_err(|_| self.add_status(Status::FAILED))?;
+            Handshake::start(self).acknowledge();
             // With a driver this is a new beginning, which CORE-STATUS-3 asks for.
             // SAFETY: As in `stop`.
             if unsafe { (*self.as_raw()).failed } {
@@ -106,17 +106,30 @@ impl Device<Bound> {
             }
             return Ok(());
         }
-        self.hand_over(step, operation)
-            .inspect_err(|_| self.add_status(Status::FAILED))?;
+        self.restart(|| self.call(operation))?;
         self.set_config_core_enabled(true);
         Ok(())
+    }
+
+    /// Resets the device and repeats its initialization with the features that it had; `use_again`
+    /// is called for its queues, after `FEATURES_OK`. Called by the bus and by `virtio_ring`, for a
+    /// device whose queues are out of use. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// As [`restore`](Self::restore), with `use_again` for the driver.
+    pub fn restart(&self, use_again: impl FnOnce() -> Result) -> Result {
+        let result = self
+            .reset()
+            .and_then(|()| self.hand_over(Handshake::start(self).acknowledge(), use_again));
+        result.inspect_err(|_| self.add_status(Status::FAILED))
     }
 
     /// Leads the device from `ACKNOWLEDGE` to `DRIVER_OK` with the features that it had.
     fn hand_over(
         &self,
         step: Handshake<'_, Self, Acknowledged>,
-        operation: Option<Operation>,
+        use_again: impl FnOnce() -> Result,
     ) -> Result {
         let step = step.driver();
         let agreed = self.features();
@@ -126,7 +139,7 @@ impl Device<Bound> {
         }
         self.finalize_features()?;
         let step = probe::features_ok(self, step)?;
-        self.call(operation)?;
+        use_again()?;
         step.driver_ok();
         Ok(())
     }

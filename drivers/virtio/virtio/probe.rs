@@ -188,13 +188,16 @@ pub(crate) fn shutdown(dev: &Device<Bound>) {
     match driver.0.shutdown {
         // SAFETY: The driver's own operation, called while it is bound.
         Some(shutdown) => unsafe { shutdown(dev.as_raw()) },
-        None => {
-            // First of all, so that nothing is added or completed behind the reset (CORE-INIT-14).
-            transport::break_queues(dev);
-            dev.synchronize_callbacks();
-            if dev.reset().is_err() {
-                dev_warn!(dev, "device does not finish its reset\n");
-            }
-        }
+        None => silence(dev),
+    }
+}
+
+/// Takes a device's queues out of use and resets it.
+pub(crate) fn silence(dev: &Device<Bound>) {
+    // First of all, so that nothing is added or completed behind the reset (CORE-INIT-14).
+    transport::break_queues(dev);
+    dev.synchronize_callbacks();
+    if dev.reset().is_err() {
+        dev_warn!(dev, "device does not finish its reset\n");
     }
 }

@@ -156,6 +156,14 @@ pub unsafe trait Transport: Send + Sync + Sized {
     /// Frees the interrupts and the queues. The device has been reset.
     fn del_vqs(&self, dev: &Device<Bound>);
 
+    /// Tells a device that was reset about the queues that `find_vqs` has set up, and about their
+    /// interrupts. Called between `FEATURES_OK` and `DRIVER_OK`.
+    ///
+    /// # Errors
+    ///
+    /// The device does not take what it took before. It has to be reset, then.
+    fn restore_vqs(&self, dev: &Device<Bound>) -> Result;
+
     /// Takes all queues out of use: the device is not notified any more, and no callback begins.
     /// May sleep.
     fn break_queues(&self);
@@ -180,8 +188,15 @@ struct Instance {
     vdev: bindings::virtio_device,
     config_len: usize,
     transport: *const c_void,
-    /// [`Transport::break_queues`], for which the C table has no entry.
-    break_queues: Option<unsafe fn(*const c_void)>,
+    /// What the C table has no entry for.
+    extra: Option<&'static ExtraOps>,
+}
+
+/// The operations of a [`Transport`] that `struct virtio_config_ops` does not have. The first
+/// argument of each is the transport.
+struct ExtraOps {
+    break_queues: unsafe fn(*const c_void),
+    restore_vqs: unsafe fn(*const c_void, &Device<Bound>) -> Result,
 }
 
 // SAFETY: C structures, integers and pointers may be all zeroes.
@@ -211,18 +226,32 @@ pub(crate) fn config_len(dev: &Device<Bound>) -> Option<usize> {
     instance(dev).map(|instance| unsafe { (*instance).config_len })
 }
 
+/// Returns a device's transport and its operations that the C table has no entry for, if it is a
+/// Rust one.
+fn extra_ops(dev: &Device<Bound>) -> Option<(*const c_void, &'static ExtraOps)> {
+    let instance = instance(dev)?;
+    // SAFETY: The pointer is valid, and the fields are never written after registration.
+    unsafe { Some(((*instance).transport, (*instance).extra?)) }
+}
+
 /// Takes all queues of a device out of use, if its transport can do that.
 pub(crate) fn break_queues(dev: &Device<Bound>) {
-    let Some(instance) = instance(dev) else {
-        return;
-    };
-    // SAFETY: The pointer is valid, and the fields are never written after registration. The
-    // function is for this transport, which is there while the device is registered.
-    unsafe {
-        if let Some(break_queues) = (*instance).break_queues {
-            break_queues((*instance).transport);
-        }
+    if let Some((transport, ops)) = extra_ops(dev) {
+        // SAFETY: The function is for this transport, which is there while the device is
+        // registered.
+        unsafe { (ops.break_queues)(transport) };
     }
+}
+
+/// Tells a device about its queues again.
+///
+/// # Errors
+///
+/// `EOPNOTSUPP` if its transport cannot do that, and those of [`Transport::restore_vqs`].
+pub(crate) fn restore_vqs(dev: &Device<Bound>) -> Result {
+    let (transport, ops) = extra_ops(dev).ok_or(EOPNOTSUPP)?;
+    // SAFETY: As in `break_queues`.
+    unsafe { (ops.restore_vqs)(transport, dev) }
 }
 
 /// A device on the bus. Dropping it takes the driver off and the device away.
@@ -262,7 +291,7 @@ impl<T: Transport> Registration<T> {
 
         instance.config_len = transport.config_len();
         instance.transport = core::ptr::from_ref(&*transport).cast();
-        instance.break_queues = Some(Ops::<T>::break_queues);
+        instance.extra = Some(Ops::<T>::EXTRA);
         let vdev = &mut instance.vdev;
         // `device_add` takes a reference to the parent.
         vdev.dev.parent = core::ptr::from_ref(parent).cast_mut().cast();
@@ -296,6 +325,19 @@ impl<T: Transport> Registration<T> {
     pub fn device(&self) -> &Device {
         // SAFETY: By the type invariant the device is registered.
         unsafe { Device::from_raw(self.instance.as_ptr().cast()) }
+    }
+
+    /// Calls `f` with the device while no driver is bound to it or taken off it. Sleeps.
+    pub fn with_lock<R>(&self, f: impl FnOnce(&Device<Bound>) -> R) -> R {
+        let dev = self.instance.as_ptr().cast::<bindings::virtio_device>();
+        // SAFETY: By the type invariant the device is registered, which is all that `Bound` means
+        // on this bus.
+        unsafe {
+            bindings::rust_ext_device_lock(&raw mut (*dev).dev);
+            let result = f(Device::from_raw(dev));
+            bindings::rust_ext_device_unlock(&raw mut (*dev).dev);
+            result
+        }
     }
 
     /// Returns the transport's own data.
@@ -392,12 +434,25 @@ impl<T: Transport> Ops<T> {
         unsafe { &*(*vdev.cast::<Instance>()).transport.cast::<T>() }
     }
 
+    const EXTRA: &'static ExtraOps = &ExtraOps {
+        break_queues: Self::break_queues,
+        restore_vqs: Self::restore_vqs,
+    };
+
     /// # Safety
     ///
     /// `transport` is a `T`.
     unsafe fn break_queues(transport: *const c_void) {
         // SAFETY: The caller's promise.
         unsafe { &*transport.cast::<T>() }.break_queues();
+    }
+
+    /// # Safety
+    ///
+    /// `transport` is a `T`.
+    unsafe fn restore_vqs(transport: *const c_void, dev: &Device<Bound>) -> Result {
+        // SAFETY: The caller's promise.
+        unsafe { &*transport.cast::<T>() }.restore_vqs(dev)
     }
 
     extern "C" fn get(

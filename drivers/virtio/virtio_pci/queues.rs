@@ -218,19 +218,50 @@ impl<'a> Active<'a> {
             },
             notifier,
         )?;
-        let setup = QueueSetup {
-            size: queue.size(),
-            desc: queue.desc_address(),
-            driver: queue.avail_address(),
-            device: queue.used_address(),
-            vector,
-        };
         let queue = Arc::new(Queue { queue, vector }, GFP_KERNEL)?;
         self.queues.push(queue.clone(), GFP_KERNEL)?;
-        common
-            .set_up_queue(index, &setup)
-            .map_err(Failure::Interrupts)?;
+        self.describe(&queue).map_err(Failure::Interrupts)?;
         Ok(queue)
+    }
+
+    /// Tells the device where a queue is, and which vector is its own.
+    fn describe(&self, Queue { queue, vector }: &Queue) -> Result {
+        self.parts.common.set_up_queue(
+            queue.index(),
+            &QueueSetup {
+                size: queue.size(),
+                desc: queue.desc_address(),
+                driver: queue.avail_address(),
+                device: queue.used_address(),
+                vector: *vector,
+            },
+        )
+    }
+
+    /// Tells a device that was reset about the queues and the vectors again, and lets it use them.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` for a queue that is not what it was; `EBUSY` if the device does not take a vector.
+    pub(crate) fn restore(&self, dev: &virtio::Device<Bound>) -> Result {
+        let common = &self.parts.common;
+        if self.plan != VectorPlan::Line {
+            common.set_config_vector(Some(CONFIG_VECTOR))?;
+        }
+        for queue in &self.queues {
+            let index = queue.queue.index();
+            let info = common.queue(index).map_err(|refusal| {
+                dev_err!(dev, "queue {}: {}\n", index, refusal);
+                Error::from(refusal)
+            })?;
+            if info.max_size < queue.queue.size() {
+                dev_err!(dev, "queue {}: smaller than before\n", index);
+                return Err(ENODEV);
+            }
+            self.describe(queue)?;
+        }
+        self.enable();
+        Ok(())
     }
 
     fn listen(&mut self, vector: u16, name: CString, source: Source) -> Result<(), Failure> {

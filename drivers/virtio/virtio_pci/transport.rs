@@ -268,6 +268,10 @@ unsafe impl Transport for PciTransport<'_> {
         drop(active);
     }
 
+    fn restore_vqs(&self, dev: &virtio::Device<Bound>) -> Result {
+        self.active.lock().as_ref().ok_or(EINVAL)?.restore(dev)
+    }
+
     fn break_queues(&self) {
         if let Some(active) = &*self.active.lock() {
             active.break_queues();

@@ -38,10 +38,20 @@ pub trait Handler: Send + Sync + Sized + 'static {
     /// Takes back what has been used. Called from interrupts, and may be called for nothing.
     fn used(&self, live: &Live<Self>);
 
-    /// Gets back a buffer that the device never used, after the reset. May sleep.
-    fn unused(&self, token: Self::Token) {
-        drop(token);
+    /// Gets back a buffer that the device never used, after the reset. Must not sleep.
+    fn unused(&self, token: Self::Token, why: Unused) {
+        let _ = (token, why);
     }
+}
+
+/// Why a buffer comes back that the device has not used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unused {
+    /// The device has lost its state; it will take the buffer again when it is in use again. Until
+    /// then the queue is [broken](crate::AddError::Broken).
+    Stopped,
+    /// The device will not be used any more.
+    Closed,
 }
 
 /// What is to be done after the lock of a channel has been given back.
@@ -112,6 +122,39 @@ impl<H: Handler> Live<H> {
         });
     }
 
+    /// Returns whether the device has kept to the rules of the ring.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.with(|queue, _| (queue.is_sound(), Submission::Hold))
+    }
+
+    /// Gives back what is in flight. The device has been reset, and the queue is out of use.
+    pub(crate) fn give_back(&self, why: Unused) {
+        while let Some(token) = self.with(|queue, _| (queue.detach(), Submission::Hold)) {
+            self.handler.unused(token, why);
+        }
+    }
+
+    /// Makes the queue new, for a device that has been reset and has all its buffers back.
+    pub(crate) fn restart(&self) {
+        self.with(|queue, _| {
+            queue.restart();
+            ((), Submission::Hold)
+        });
+    }
+
+    /// Returns how many buffers the device has, and how many it has ever used, which wraps.
+    pub(crate) fn progress(&self) -> (u16, u16) {
+        self.with(|queue, _| ((queue.in_flight(), queue.used_count()), Submission::Hold))
+    }
+
+    /// Has the device reset, because it does not do what it should.
+    pub fn fail(&self) {
+        self.with(|queue, _| {
+            queue.virtqueue().fail();
+            ((), Submission::Hold)
+        });
+    }
+
     /// Lets interrupts through, now that the driver is ready for them.
     pub(crate) fn set_ready(&self) {
         self.with(|queue, _| {
@@ -125,12 +168,7 @@ impl<H: Handler> Live<H> {
 impl<H: Handler> PinnedDrop for Live<H> {
     /// Gives back what is in flight. The device has been reset, and nobody else uses the queue.
     fn drop(self: Pin<&mut Self>) {
-        let mut guard = self.locked.lock();
-        while let Some(token) = guard.queue.detach() {
-            drop(guard);
-            self.handler.unused(token);
-            guard = self.locked.lock();
-        }
+        self.give_back(Unused::Closed);
     }
 }
 

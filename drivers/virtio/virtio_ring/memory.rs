@@ -37,11 +37,13 @@ const USED_ENTRIES: usize = 2;
 /// - All of it stays valid for reads and writes while this value lives, and nobody but this value
 ///   and the device accesses it.
 /// - `mask + 1` is a power of two and at most 32768.
+/// - All of it is in the `bytes` bytes that start at `desc`.
 pub(super) struct Memory {
     desc: NonNull<Desc>,
     avail: NonNull<Le16>,
     used: NonNull<Le16>,
     mask: u16,
+    bytes: usize,
 }
 
 // SAFETY: The pointers refer to memory that only this value and the device access, by the
@@ -58,8 +60,6 @@ impl Memory {
     /// `mem` is aligned to 16 and valid for reads and writes of `layout.bytes()` bytes while the
     /// returned value lives. No device knows of it yet, and nobody else accesses it.
     pub(super) unsafe fn new(mem: NonNull<u8>, layout: &Layout) -> Self {
-        // SAFETY: So many bytes are valid by the requirements, and nobody looks at them yet.
-        unsafe { mem.write_bytes(0, layout.bytes()) };
         // SAFETY: The offset is within the memory, by the invariants of `Layout`.
         let avail = unsafe { mem.add(layout.avail()) };
         // SAFETY: As above.
@@ -67,11 +67,23 @@ impl Memory {
         // INVARIANT: The table is 16 bytes times `size` and aligned as `mem` is, the available ring
         // follows it, and the used ring is at a multiple of 4 behind that. `Layout` has room for the
         // event fields, and a power of two for its size.
-        Self {
+        let mut this = Self {
             desc: mem.cast(),
             avail: avail.cast(),
             used: used.cast(),
             mask: layout.size().wrapping_sub(1),
+            bytes: layout.bytes(),
+        };
+        this.clear();
+        this
+    }
+
+    /// Fills all of it with zeroes, as if no device had ever used it.
+    pub(super) fn clear(&mut self) {
+        let start = self.desc.cast::<u8>();
+        for offset in 0..self.bytes {
+            // SAFETY: By the type invariants so many bytes are there.
+            unsafe { start.add(offset).write_volatile(0) };
         }
     }
 

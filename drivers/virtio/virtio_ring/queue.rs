@@ -117,11 +117,30 @@ impl<T> Queue<T> {
         let ring = NonNull::new(vq.claim()?).ok_or(EINVAL)?;
         // INVARIANT: Claimed just now, and nothing is in flight.
         let mut this = Self { vq, ring, tokens };
-        if !this.vq.has_callback() {
-            // Nobody is to be told about used buffers.
-            this.disable_callbacks();
-        }
+        this.set_callbacks();
         Ok(this)
+    }
+
+    /// Has callbacks for a driver that wants to be told about used buffers, and only for that.
+    fn set_callbacks(&mut self) {
+        if !self.vq.has_callback() {
+            self.disable_callbacks();
+        }
+    }
+
+    /// Makes the queue as it was when it was new, and lets buffers in again. Only after the device
+    /// has been reset; all buffers have been [detached](Self::detach).
+    pub(crate) fn restart(&mut self) {
+        self.ring().restart();
+        // By the type invariant no token is left without its chain.
+        self.tokens.iter_mut().for_each(|token| *token = None);
+        self.set_callbacks();
+        self.vq.mend();
+    }
+
+    /// Returns the tokens of all buffers that the device has.
+    pub fn tokens_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.tokens.iter_mut().flatten()
     }
 
     #[inline]
@@ -139,6 +158,16 @@ impl<T> Queue<T> {
     /// Returns how many descriptors are free.
     pub fn num_free(&mut self) -> u16 {
         self.ring().num_free()
+    }
+
+    /// Returns whether the device has kept to the rules of the ring.
+    pub(crate) fn is_sound(&mut self) -> bool {
+        self.ring().violation().is_none()
+    }
+
+    /// Returns how many buffers were ever taken back, which wraps.
+    pub(crate) fn used_count(&mut self) -> u16 {
+        self.ring().last_used()
     }
 
     /// Returns how many buffers the device has.

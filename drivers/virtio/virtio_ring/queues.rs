@@ -8,8 +8,8 @@
 //! 2. [`Queues`]: each queue has its lock and its handler. Interrupts are not let through yet.
 //! 3. [`ReadyQueues`]: `DRIVER_OK` is set, the device is live.
 //!
-//! Dropping any of them resets the device before anything is freed. A device that breaks the rules
-//! of a ring is reset from a work item, and what it had in flight is given back to the handlers.
+//! Dropping any of them resets the device before anything is freed. What happens to a device that
+//! fails meanwhile is in [`crate::recovery`].
 
 use core::marker::PhantomData;
 
@@ -19,8 +19,7 @@ use kernel::{
     error::to_result,
     prelude::*,
     str::CString,
-    sync::Arc,
-    types::Opaque, //
+    sync::Arc, //
 };
 use virtio::{
     transport::IrqAffinity,
@@ -33,6 +32,10 @@ use crate::{
         Handler, //
     },
     queue::Queue,
+    recovery::{
+        self,
+        Guard, //
+    },
     virtqueue::Virtqueue,
 };
 
@@ -138,26 +141,20 @@ impl<'bound, H: Handler> Found<'bound, H> {
             vq.set_context(Arc::as_ptr(&channel).cast_mut().cast());
             channels.push(channel, GFP_KERNEL)?;
         }
-        let failure = KBox::pin_init(
-            Failure::new(Closer {
-                dev: self.dev,
-                channels,
-            }),
-            GFP_KERNEL,
-        )?;
+        let guard = KBox::pin_init(Guard::new(self.dev, channels), GFP_KERNEL)?;
         for vq in self.virtqueues() {
-            vq.set_failure(failure.work.get());
+            vq.set_failure(guard.work().as_ptr());
         }
         Ok(Queues {
-            failure,
-            found: self,
+            guard,
+            _found: self,
         })
     }
 }
 
 impl<H: Handler> Drop for Found<'_, H> {
     fn drop(&mut self) {
-        reset(self.dev);
+        recovery::reset(self.dev);
         // SAFETY: The device is registered; its queues are not used any more.
         unsafe {
             if let Some(del_vqs) = (*(*self.dev.as_raw()).config).del_vqs {
@@ -167,112 +164,25 @@ impl<H: Handler> Drop for Found<'_, H> {
     }
 }
 
-/// Stops the device: it raises no interrupt and touches no memory after this. May sleep.
-fn reset(dev: &Device<Bound>) {
-    if dev.reset().is_err() {
-        dev_err!(dev, "device still runs while its queues are taken down\n");
-    }
-    dev.synchronize_callbacks();
-}
-
-/// Takes the queues away from a device.
-struct Closer<'bound, H: Handler> {
-    dev: &'bound Device<Bound>,
-    channels: KVec<Arc<Channel<H>>>,
-}
-
-impl<H: Handler> Closer<'_, H> {
-    /// Resets the device and gives all that it had back to the handlers. Sleeps.
-    ///
-    /// No interrupt reaches a channel after this: the queues are broken before `reset` waits for
-    /// handlers that run. Nor is a device notified that has been reset (CORE-INIT-14).
-    fn close(&self) {
-        for channel in &self.channels {
-            if let Some(live) = channel.access() {
-                live.break_queue();
-            }
-        }
-        reset(self.dev);
-        for channel in &self.channels {
-            channel.close();
-        }
-    }
-}
-
-/// The work item that ends the use of a device which broke the rules.
-///
-/// # Invariants
-///
-/// `work` is initialized, and runs [`Failure::run`].
-#[pin_data(PinnedDrop)]
-struct Failure<'bound, H: Handler> {
-    #[pin]
-    work: Opaque<bindings::work_struct>,
-    closer: Closer<'bound, H>,
-}
-
-impl<'bound, H: Handler> Failure<'bound, H> {
-    fn new(closer: Closer<'bound, H>) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            work <- Opaque::ffi_init(|work| {
-                // SAFETY: The memory is pinned, and the function fits it.
-                unsafe { bindings::rust_ext_init_work(work, Some(Self::run)) }
-            }),
-            closer,
-        })
-    }
-
-    extern "C" fn run(work: *mut bindings::work_struct) {
-        // SAFETY: The work item is in a `Failure`, which waits for it before it goes.
-        let this =
-            unsafe { &*kernel::container_of!(Opaque::cast_from(work).cast_mut(), Self, work) };
-        this.closer.close();
-    }
-
-    /// Waits for the work, and sees to it that it is never queued again. Sleeps.
-    fn disable(&self) {
-        // SAFETY: By the type invariant it is initialized.
-        unsafe { bindings::disable_work_sync(self.work.get()) };
-    }
-}
-
-#[pinned_drop]
-impl<H: Handler> PinnedDrop for Failure<'_, H> {
-    fn drop(self: Pin<&mut Self>) {
-        self.disable();
-        self.closer.close();
-    }
-}
-
 /// The queues of a device, with handlers of one type.
 ///
 /// Fields are dropped in this order: no channel uses a queue that is gone.
 pub struct Queues<'bound, H: Handler> {
-    failure: Pin<KBox<Failure<'bound, H>>>,
-    found: Found<'bound, H>,
+    guard: Pin<KBox<Guard<'bound, H>>>,
+    _found: Found<'bound, H>,
 }
 
 impl<'bound, H: Handler> Queues<'bound, H> {
     /// Returns the channels, in the order in which the queues were asked for.
     pub fn channels(&self) -> &[Arc<Channel<H>>] {
-        &self.failure.closer.channels
+        self.guard.channels()
     }
 
     /// Makes the device live: interrupts are let through, and `DRIVER_OK` is set (CORE-INIT-11).
     ///
     /// The device is notified of what was added before only now (CORE-INIT-14).
     pub fn ready(self) -> ReadyQueues<'bound, H> {
-        for channel in self.channels() {
-            if let Some(live) = channel.access() {
-                live.set_ready();
-            }
-        }
-        self.found.dev.set_driver_ok();
-        for channel in self.channels() {
-            if let Some(live) = channel.access() {
-                live.notify();
-            }
-        }
+        self.guard.start();
         ReadyQueues(self)
     }
 }
@@ -291,15 +201,45 @@ impl<H: Handler> ReadyQueues<'_, H> {
         self.0.channels()
     }
 
-    /// Returns whether a queue is out of use, because its device is gone or broke the rules.
-    pub fn is_broken(&self) -> bool {
-        self.0.found.virtqueues().any(Virtqueue::is_broken)
+    /// Returns whether the device has been given up.
+    pub fn is_closed(&self) -> bool {
+        self.0.guard.is_closed()
+    }
+
+    /// Has the device reset and used again, as when it broke the rules of a ring. Returns at once.
+    pub fn recover(&self) {
+        if let Some(live) = self.channels().iter().find_map(|channel| channel.access()) {
+            live.fail();
+        }
     }
 
     /// Gives the device up: it is reset, and all that it had is given back to the handlers. The
     /// channels have nothing to give from now on. Sleeps.
     pub fn fail(&self) {
-        self.0.failure.disable();
-        self.0.failure.closer.close();
+        self.0.guard.fail();
+    }
+
+    /// Stops the use of a device that is going to lose its state, for
+    /// [`Driver::freeze`](virtio::Driver::freeze): it is reset, and all that it had is given back
+    /// to the handlers as [`Unused::Stopped`](crate::Unused::Stopped). Nothing is waited for that
+    /// the device might never do. Sleeps.
+    pub fn suspend(&self) {
+        self.0.guard.suspend();
+    }
+
+    /// Uses the device again, for [`Driver::restore`](virtio::Driver::restore). Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if the device had been given up, and what the transport says.
+    pub fn restart(&self) -> Result {
+        self.0.guard.restart()
+    }
+
+    /// Has the next failure end the use of the device, for a driver that is about to take it down
+    /// and waits for what is in flight. A device that has something to do and does nothing for 30 s
+    /// has failed, too.
+    pub fn retire(&self) {
+        self.0.guard.retire();
     }
 }

@@ -138,6 +138,12 @@ impl<B: Barriers, S: DerefMut<Target = [DescState]>> Ring<B, S> {
         (self.avail_idx as u16).wrapping_sub(self.last_used)
     }
 
+    /// The used index up to which chains were taken back.
+    #[inline]
+    pub fn last_used(&self) -> u16 {
+        self.last_used
+    }
+
     /// What the device did wrong, if it did.
     #[inline]
     pub fn violation(&self) -> Option<Violation> {
@@ -376,10 +382,27 @@ impl<B: Barriers, S: DerefMut<Target = [DescState]>> Ring<B, S> {
         }
     }
 
+    /// Makes the queue as it was when it was new, with callbacks enabled.
+    ///
+    /// Only to be called after the device or the queue was reset. Chains in flight are forgotten.
+    pub fn restart(&mut self) {
+        self.memory.clear();
+        self.chains.clear();
+        // INVARIANT: Nothing is in flight or used.
+        self.last_used = 0;
+        self.used_seen = 0;
+        self.avail_idx = 0;
+        self.notified = 0;
+        self.callbacks = true;
+        self.event_unordered = false;
+        self.broken = None;
+    }
+
     /// Takes back a chain that the device will not use any more, and returns its head.
     ///
     /// Only to be called after the device or the queue was reset; until then the device owns the
-    /// chain. Returns [`None`] when all chains are back, whereupon the ring can only be dropped.
+    /// chain. Returns [`None`] when all chains are back, whereupon the ring can only be dropped or
+    /// [restarted](Self::restart).
     pub fn detach(&mut self) -> Option<u16> {
         if self.in_flight() == 0 {
             return None;

@@ -50,6 +50,26 @@ impl<S: DerefMut<Target = [DescState]>> Chains<S> {
         if state.len() != usize::from(size) {
             return None;
         }
+        // INVARIANT: All descriptors are linked in order, and no tail is set.
+        Self::link_all(&mut state, size);
+        Some(Self {
+            state,
+            free_head: 0,
+            num_free: size,
+        })
+    }
+
+    /// Frees all descriptors, whoever has them.
+    pub(super) fn clear(&mut self) {
+        // CAST: As many as a queue has.
+        let size = self.state.len() as u16;
+        // INVARIANT: As in `new`.
+        Self::link_all(&mut self.state, size);
+        self.free_head = 0;
+        self.num_free = size;
+    }
+
+    fn link_all(state: &mut [DescState], size: u16) {
         for (following, entry) in (1..=size).zip(state.iter_mut()) {
             *entry = DescState {
                 link: if following < size { following } else { NONE },
@@ -57,12 +77,6 @@ impl<S: DerefMut<Target = [DescState]>> Chains<S> {
                 weight: 0,
             };
         }
-        // INVARIANT: All descriptors are linked in order, and no tail is set.
-        Some(Self {
-            state,
-            free_head: 0,
-            num_free: size,
-        })
     }
 
     /// The number of free descriptors.

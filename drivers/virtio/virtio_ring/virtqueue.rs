@@ -265,6 +265,12 @@ impl Virtqueue {
         self.is_broken.store(true, Ordering::Relaxed);
     }
 
+    /// Puts the queue back into use, as it was before the driver was ready.
+    pub(crate) fn mend(&self) {
+        self.is_ready.store(false, Ordering::Relaxed);
+        self.is_broken.store(false, Ordering::Relaxed);
+    }
+
     /// Returns whether the queue is out of use.
     #[inline]
     pub fn is_broken(&self) -> bool {

@@ -69,15 +69,19 @@ faults! {
     Legacy = 19,
     /// Not even the first reset ends.
     NoResetEver = 20,
+    /// Requests are served, and no interrupt tells about it.
+    NoInterrupt = 21,
 }
 
-/// A fault, and when it begins.
+/// A fault, when it begins and when it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// What is wrong.
     pub fault: Fault,
     /// How many requests are served well before that.
     pub after: u32,
+    /// How many requests see it; 0 for all from then on.
+    pub count: u32,
 }
 
 impl Plan {
@@ -86,15 +90,20 @@ impl Plan {
 
     /// Something is wrong from the start.
     pub const fn now(fault: Fault) -> Self {
-        Self { fault, after: 0 }
+        Self {
+            fault,
+            after: 0,
+            count: 0,
+        }
     }
 
     /// Returns the fault to show for the next request, after `served` others.
     pub fn at(&self, served: u32) -> Fault {
-        if served >= self.after {
-            self.fault
-        } else {
+        let is_over = self.count != 0 && served >= self.after.saturating_add(self.count);
+        if served < self.after || is_over {
             Fault::None
+        } else {
+            self.fault
         }
     }
 }

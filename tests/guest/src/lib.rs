@@ -21,6 +21,7 @@ mod agent;
 pub mod config;
 pub mod console;
 mod disk;
+pub mod fake;
 mod guest;
 mod stack;
 mod vm;

@@ -205,6 +205,30 @@ impl Vm {
         }
     }
 
+    /// Waits until QEMU says that the guest is in some state.
+    #[track_caller]
+    pub fn wait_for_state(&mut self, seconds: u64, state: qmp::RunState) {
+        let deadline = Instant::now() + patience(seconds);
+        while self.qmp(&qmp::query_status {}).status != state {
+            if Instant::now() > deadline {
+                self.fail(&format!("not {state:?} within {seconds} s"));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until a part of a line is on the console.
+    #[track_caller]
+    pub fn wait_for_console(&mut self, seconds: u64, part: &str) {
+        let deadline = Instant::now() + patience(seconds);
+        while !self.console().contains(part) {
+            if Instant::now() > deadline {
+                self.fail(&format!("not on the console within {seconds} s: {part}"));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Plugs in one more disk while the guest runs, with the given device id.
     #[track_caller]
     pub fn plug(&mut self, id: &str, disk: Disk) {

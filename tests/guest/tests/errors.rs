@@ -67,14 +67,7 @@ fn an_error_that_the_host_mends_is_not_seen() {
         "write",
         "dd if=/dev/zero of=/dev/vda bs=4k count=1 seek=256 oflag=direct",
     );
-    let is_stopped = |vm: &mut guest::Vm| !vm.qmp(&qmp::query_status {}).running;
-    for _ in 0..600 {
-        if is_stopped(&mut vm) {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    assert!(is_stopped(&mut vm), "QEMU did not stop at the error");
+    vm.wait_for_state(30, qmp::RunState::io_error);
     vm.qmp(&qmp::cont {});
     assert!(vm.join("write", 30).is_ok());
     vm.roundtrip("vda");

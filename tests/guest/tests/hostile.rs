@@ -1,25 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices that lie, and devices that make no sense: the fake device of `tests/fake` plays them.
+//! Devices that make no sense: the fake device of `tests/fake` plays them. Those whose disk is in
+//! use when they begin to lie are in `recovery.rs`.
 //!
 //! Each case loads the fake device with parameters (the numbers of faults are in
 //! `tests/fake/device/fault.rs`), and reads what the kernel logs about it.
 
-use guest::{Guest, Vm};
-
-/// Puts a fake disk on the bus; gives what the kernel says about it.
-fn load(vm: &mut Vm, parameters: &str) -> String {
-    vm.ok("dmesg -c > /dev/null");
-    vm.ok(&format!("modprobe virtio_fake size_mib=8 {parameters}"));
-    vm.ok("dmesg -r")
-}
-
-/// Takes it away; a driver that broke a rule of the specification makes the fake device say so.
-fn unload(vm: &mut Vm) {
-    vm.ok_within(30, "rmmod virtio_fake");
-    let log = vm.ok("dmesg");
-    assert!(!log.contains("driver has"), "{log}");
-}
+use guest::{
+    fake::{
+        load,
+        unload, //
+    },
+    Guest, //
+};
 
 mod beyond_c {
     use super::*;
@@ -65,35 +58,6 @@ mod beyond_c {
             assert_eq!(errors.len(), 1, "{parameters}: {log}");
             assert!(errors[0].contains(reason), "{parameters}: {log}");
             vm.ok("[ ! -e /dev/vda ]");
-            unload(&mut vm);
-        }
-    }
-
-    /// H1, H6, H33, SPLIT-USED-1: a device that lies about what it has used, on a
-    /// disk in use. One line says how; what was in flight fails, and nothing hangs or leaks.
-    #[test]
-    fn a_lie_breaks_the_disk_and_nothing_else() {
-        let mut vm = Guest::new().checking_leaks().cpus(2).boot();
-        vm.expect_any_error();
-        for (fault, reason) in [
-            (1, "is out of range"),
-            (2, "is not in flight"),
-            (3, "is too far from"),
-            (4, "has length 4098, offered were 4097"),
-            (5, "is too far from"),
-            (12, "device needs a reset, its requests fail"),
-        ] {
-            let parameters = format!("num_queues=2 fault={fault} fault_after=30");
-            load(&mut vm, &parameters);
-            vm.wait_until(10, "[ -b /dev/vda ]");
-            let error = vm.fails("dd if=/dev/vda of=/dev/null bs=4k count=64 iflag=direct");
-            assert!(error.contains("Input/output error"), "{error}");
-            let log = vm.ok("dmesg");
-            let lines: Vec<_> = log.lines().filter(|line| line.contains(reason)).collect();
-            assert_eq!(lines.len(), 1, "fault {fault}: {log}");
-            // From then on requests fail at once.
-            let error = vm.fails("dd if=/dev/vda of=/dev/null bs=4k count=1 iflag=direct");
-            assert!(error.contains("Input/output error"), "{error}");
             unload(&mut vm);
         }
     }

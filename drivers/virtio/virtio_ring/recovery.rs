@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What happens to the queues of a device that fails, is suspended, or goes.
+//!
+//! A device that breaks the rules of a ring, or that its driver has found to be stuck, is reset
+//! from a work item. What it had in flight is given back to the handlers, and the device is led
+//! through its initialization again (VIRTIO 1.4, 2.1.2 "Driver Requirements: Device Status Field").
+//! One that fails again and again is given up. The same steps serve a driver whose device loses
+//! its state while the system is suspended.
+
+use bindings_ext as bindings;
+use core::{
+    ptr::NonNull,
+    sync::atomic::{
+        AtomicBool,
+        Ordering, //
+    },
+};
+use kernel::{
+    device::Bound,
+    new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+    time::{
+        Delta,
+        Instant,
+        Monotonic, //
+    },
+    types::Opaque, //
+};
+use virtio::Device;
+
+use crate::channel::{
+    Channel,
+    Handler,
+    Unused, //
+};
+
+/// How often a device may be reset within [`WINDOW`].
+const MAX_RESTARTS: u32 = 5;
+const WINDOW: Delta = Delta::from_secs(60);
+
+/// How often it is looked whether a device that is being taken down still does something, and how
+/// often it may have done nothing.
+const WATCH_INTERVAL_MS: c_uint = 1000;
+const MAX_IDLE: u32 = 30;
+
+/// The restarts of a device in the current window.
+struct Restarts {
+    since: Option<Instant<Monotonic>>,
+    count: u32,
+}
+
+impl Restarts {
+    /// Returns whether the device may be restarted once more.
+    fn allow(&mut self) -> bool {
+        let is_over = match &self.since {
+            Some(since) => since.elapsed() > WINDOW,
+            None => true,
+        };
+        if is_over {
+            self.since = Some(Instant::now());
+            self.count = 0;
+        }
+        self.count = self.count.saturating_add(1);
+        self.count <= MAX_RESTARTS
+    }
+}
+
+/// What a device that is being taken down has done lately.
+struct Watched {
+    used: u16,
+    idle: u32,
+}
+
+/// The channels of a device, and the work that ends or restarts its use of them.
+///
+/// # Invariants
+///
+/// `work` and `watch` are initialized, and run [`Guard::run`] and [`Guard::look`].
+#[pin_data(PinnedDrop)]
+pub(crate) struct Guard<'bound, H: Handler> {
+    #[pin]
+    work: Opaque<bindings::work_struct>,
+    #[pin]
+    watch: Opaque<bindings::delayed_work>,
+    dev: &'bound Device<Bound>,
+    channels: KVec<Arc<Channel<H>>>,
+    #[pin]
+    restarts: Mutex<Restarts>,
+    #[pin]
+    watched: Mutex<Watched>,
+    /// Whether the next failure ends the use of the device.
+    is_retired: AtomicBool,
+    is_closed: AtomicBool,
+    is_suspended: AtomicBool,
+}
+
+impl<'bound, H: Handler> Guard<'bound, H> {
+    /// Takes the channels of a device.
+    pub(crate) fn new(
+        dev: &'bound Device<Bound>,
+        channels: KVec<Arc<Channel<H>>>,
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            work <- Opaque::ffi_init(|work| {
+                // SAFETY: The memory is pinned, and the function fits it.
+                unsafe { bindings::rust_ext_init_work(work, Some(Self::run)) }
+            }),
+            watch <- Opaque::ffi_init(|watch| {
+                // SAFETY: As above.
+                unsafe { bindings::rust_ext_init_delayed_work(watch, Some(Self::look)) }
+            }),
+            dev,
+            channels,
+            restarts <- new_mutex!(Restarts { since: None, count: 0 }),
+            watched <- new_mutex!(Watched { used: 0, idle: 0 }),
+            is_retired: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            is_suspended: AtomicBool::new(false),
+        })
+    }
+
+    /// Returns the channels.
+    pub(crate) fn channels(&self) -> &[Arc<Channel<H>>] {
+        &self.channels
+    }
+
+    /// Returns the work that a queue has done when the device breaks the rules.
+    pub(crate) fn work(&self) -> NonNull<bindings::work_struct> {
+        // SAFETY: It is part of `self`.
+        unsafe { NonNull::new_unchecked(self.work.get()) }
+    }
+
+    /// Returns whether the device has been given up.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+
+    fn for_each_live(&self, f: impl Fn(&crate::Live<H>)) {
+        for channel in &self.channels {
+            if let Some(live) = channel.access() {
+                f(&live);
+            }
+        }
+    }
+
+    extern "C" fn run(work: *mut bindings::work_struct) {
+        // SAFETY: The work item is in a `Guard`, which waits for it before it goes.
+        let this =
+            unsafe { &*kernel::container_of!(Opaque::cast_from(work).cast_mut(), Self, work) };
+        this.recover();
+    }
+
+    /// Resets the device and has it used again, or gives it up.
+    fn recover(&self) {
+        if self.is_closed() {
+            return;
+        }
+        if self.is_retired.load(Ordering::Relaxed) || self.dev.is_absent() {
+            self.close();
+            return;
+        }
+        if !self.restarts.lock().allow() {
+            dev_err!(self.dev, "device fails again and again, it is given up\n");
+            self.close();
+            return;
+        }
+        self.stop();
+        match self.dev.restart(|| self.resume()) {
+            Ok(()) => dev_warn!(self.dev, "device was reset and is used again\n"),
+            Err(error) => {
+                dev_err!(self.dev, "device cannot be used again: {:?}\n", error);
+                self.close();
+            }
+        }
+    }
+
+    /// Resets the device and gives all that it had back to the handlers, for now. Sleeps.
+    fn stop(&self) {
+        self.quiet();
+        self.for_each_live(|live| {
+            if live.is_sound() {
+                // What the device has done before the reset is done.
+                live.handler().used(live);
+            }
+            live.give_back(Unused::Stopped);
+        });
+    }
+
+    /// Has the device use its queues again, after it was reset and the features were agreed on.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if the device has been given up, and what the transport says.
+    fn resume(&self) -> Result {
+        if self.is_closed() {
+            return Err(ENODEV);
+        }
+        self.for_each_live(crate::Live::restart);
+        self.dev.restore_vqs()?;
+        self.start();
+        Ok(())
+    }
+
+    /// Makes the device live: interrupts are let through, and `DRIVER_OK` is set (CORE-INIT-11).
+    ///
+    /// The device is notified of what was added before only now (CORE-INIT-14).
+    pub(crate) fn start(&self) {
+        self.for_each_live(crate::Live::set_ready);
+        self.dev.set_driver_ok();
+        self.for_each_live(crate::Live::notify);
+    }
+
+    /// Breaks the queues and resets the device. Sleeps.
+    ///
+    /// No interrupt reaches a channel after this: the queues are broken before `reset` waits for
+    /// handlers that run. Nor is a device notified that has been reset (CORE-INIT-14).
+    fn quiet(&self) {
+        self.for_each_live(crate::Live::break_queue);
+        // Whoever notifies the device at this moment has access to a channel.
+        // SAFETY: Called in a context that may sleep.
+        unsafe { bindings::synchronize_rcu() };
+        reset(self.dev);
+    }
+
+    /// Resets the device and gives all that it had back to the handlers, for good. Sleeps.
+    fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        self.quiet();
+        for channel in &self.channels {
+            channel.close();
+        }
+    }
+
+    /// Waits for the work, and sees to it that it does not run until [`restart`](Self::restart).
+    /// Sleeps.
+    fn disable(&self) {
+        // SAFETY: By the type invariant it is initialized.
+        unsafe { bindings::disable_work_sync(self.work.get()) };
+    }
+
+    /// Gives the device up. Sleeps.
+    pub(crate) fn fail(&self) {
+        self.disable();
+        self.close();
+    }
+
+    /// Stops the use of a device that is going to lose its state. Sleeps.
+    pub(crate) fn suspend(&self) {
+        self.disable();
+        self.is_suspended.store(true, Ordering::Relaxed);
+        self.stop();
+    }
+
+    /// Uses the device again after [`suspend`](Self::suspend). Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// As `resume`.
+    pub(crate) fn restart(&self) -> Result {
+        let result = self.resume();
+        self.is_suspended.store(false, Ordering::Relaxed);
+        // SAFETY: By the type invariant it is initialized; `suspend` has disabled it.
+        unsafe { bindings::enable_work(self.work.get()) };
+        result
+    }
+
+    /// Has the next failure end the use of the device, and takes it for one if nothing in flight
+    /// comes back for long.
+    pub(crate) fn retire(&self) {
+        self.is_retired.store(true, Ordering::Relaxed);
+        if self.is_suspended.load(Ordering::Relaxed) {
+            // Nobody is going to wake it up any more.
+            self.close();
+            return;
+        }
+        self.look_later();
+    }
+
+    fn look_later(&self) {
+        // SAFETY: By the type invariant it is initialized.
+        unsafe {
+            bindings::rust_ext_schedule_delayed_work(self.watch.get(), WATCH_INTERVAL_MS);
+        }
+    }
+
+    extern "C" fn look(work: *mut bindings::work_struct) {
+        // SAFETY: The work item is in a `delayed_work` in a `Guard`, which waits for it before it
+        // goes.
+        let this = unsafe {
+            let watch = kernel::container_of!(work, bindings::delayed_work, work);
+            &*kernel::container_of!(Opaque::cast_from(watch).cast_mut(), Self, watch)
+        };
+        if this.is_stuck() {
+            dev_err!(this.dev, "device does not answer, its requests fail\n");
+            this.for_each_live(crate::Live::fail);
+        } else {
+            this.look_later();
+        }
+    }
+
+    /// Returns whether the device has done nothing for long though there is something to do.
+    fn is_stuck(&self) -> bool {
+        let mut in_flight = 0_u32;
+        let mut used = 0_u16;
+        for channel in &self.channels {
+            if let Some(live) = channel.access() {
+                let progress = live.progress();
+                in_flight = in_flight.saturating_add(progress.0.into());
+                used = used.wrapping_add(progress.1);
+            }
+        }
+        let mut watched = self.watched.lock();
+        if in_flight == 0 || used != watched.used {
+            *watched = Watched { used, idle: 0 };
+        } else {
+            watched.idle = watched.idle.saturating_add(1);
+        }
+        watched.idle >= MAX_IDLE
+    }
+}
+
+/// Stops the device: it raises no interrupt and touches no memory after this. May sleep.
+pub(crate) fn reset(dev: &Device<Bound>) {
+    if dev.reset().is_err() {
+        dev_err!(dev, "device still runs while its queues are taken down\n");
+    }
+    dev.synchronize_callbacks();
+}
+
+#[pinned_drop]
+impl<H: Handler> PinnedDrop for Guard<'_, H> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariant it is initialized.
+        unsafe { bindings::disable_delayed_work_sync(self.watch.get()) };
+        self.disable();
+        self.close();
+    }
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Devices that fail while their disk is in use, and what brings the disk back.
+//!
+//! The fake device of `tests/fake` plays them; the numbers of faults are in
+//! `tests/fake/device/fault.rs`.
+
+use guest::{
+    fake::{
+        load,
+        unload, //
+    },
+    Guest,
+    Vm, //
+};
+
+/// What the kernel says when a device was reset and goes on.
+const USED_AGAIN: &str = "device was reset and is used again";
+
+/// The ways in which a device breaks the rules, and what the kernel says about each.
+const LIES: [(u32, &str); 6] = [
+    (1, "is out of range"),
+    (2, "is not in flight"),
+    (3, "is too far from"),
+    (4, " offered were "),
+    (5, "is too far from"),
+    (12, "device needs a reset"),
+];
+
+/// A guest with eight megabytes that differ from page to page in `/run/data`.
+fn guest() -> Vm {
+    let mut vm = Guest::new().checking_leaks().cpus(2).boot();
+    vm.expect_any_error();
+    vm.ok("head -c 8388608 /dev/urandom > /run/data");
+    vm
+}
+
+fn lines(log: &str, part: &str) -> usize {
+    log.lines().filter(|line| line.contains(part)).count()
+}
+
+mod beyond_c {
+    use super::*;
+
+    /// H33, CORE-STATUS-3: a device that breaks the rules once is reset. What it had in flight is
+    /// asked for again, nobody sees an error, and nothing is lost.
+    #[test]
+    fn a_disk_recovers_from_a_lie() {
+        let mut vm = guest();
+        for (fault, reason) in LIES {
+            // In the middle of the writes, and in the middle of the reads.
+            for after in [100, 800] {
+                load(
+                    &mut vm,
+                    &format!("num_queues=2 fault={fault} fault_after={after} fault_count=1"),
+                );
+                vm.wait_until(10, "[ -b /dev/vda ]");
+                vm.ok("dd if=/run/data of=/dev/vda bs=16k oflag=direct");
+                vm.ok("dd if=/dev/vda bs=16k iflag=direct 2>/dev/null | cmp - /run/data");
+                let log = vm.ok("dmesg");
+                assert_eq!(lines(&log, reason), 1, "fault {fault}: {log}");
+                assert_eq!(lines(&log, USED_AGAIN), 1, "fault {fault}: {log}");
+                unload(&mut vm);
+            }
+        }
+    }
+
+    /// H1, H6, H33, SPLIT-USED-1: a device that lies whenever it is asked is reset a few times and
+    /// then given up: requests fail, and nothing hangs or leaks.
+    #[test]
+    fn a_device_that_goes_on_lying_is_given_up() {
+        let mut vm = guest();
+        for (fault, reason) in LIES {
+            load(
+                &mut vm,
+                &format!("num_queues=2 fault={fault} fault_after=30"),
+            );
+            vm.wait_until(10, "[ -b /dev/vda ]");
+            let error = vm.fails("dd if=/dev/vda of=/dev/null bs=4k count=64 iflag=direct");
+            assert!(error.contains("Input/output error"), "{error}");
+            let log = vm.ok("dmesg");
+            assert_eq!(lines(&log, reason), 6, "fault {fault}: {log}");
+            assert_eq!(lines(&log, "it is given up"), 1, "fault {fault}: {log}");
+            // From then on requests fail at once.
+            let error = vm.fails("dd if=/dev/vda of=/dev/null bs=4k count=1 iflag=direct");
+            assert!(error.contains("Input/output error"), "{error}");
+            unload(&mut vm);
+        }
+    }
+
+    /// K-timeout, H20: a request that the device does not answer in time fails, the others are
+    /// asked for again, and the disk goes on. The time is a parameter of the module or of the disk.
+    #[test]
+    fn a_request_that_takes_too_long_resets_the_device() {
+        let mut vm = guest();
+        for is_parameter in [true, false] {
+            if is_parameter {
+                vm.ok("echo 1000 > /sys/module/virtio_blk/parameters/io_timeout");
+            }
+            load(
+                &mut vm,
+                "num_queues=2 fault=7 fault_after=100 fault_count=1",
+            );
+            vm.ok("echo 0 > /sys/module/virtio_blk/parameters/io_timeout");
+            vm.wait_until(10, "[ -b /dev/vda ]");
+            if !is_parameter {
+                // As good as for ever.
+                vm.ok("[ $(cat /sys/block/vda/queue/io_timeout) -gt 2000000000 ]");
+                vm.ok("echo 1000 > /sys/block/vda/queue/io_timeout");
+            }
+            assert_eq!(vm.ok("cat /sys/block/vda/queue/io_timeout"), "1000");
+            let error = vm.fails("dd if=/run/data of=/dev/vda bs=16k oflag=direct");
+            assert!(error.contains("timed out"), "{error}");
+            vm.ok("dd if=/run/data of=/dev/vda bs=16k oflag=direct");
+            vm.ok("cmp -n 8388608 /run/data /dev/vda");
+            let log = vm.ok("dmesg");
+            assert_eq!(lines(&log, "timed out, device is reset"), 1, "{log}");
+            assert_eq!(lines(&log, USED_AGAIN), 1, "{log}");
+            unload(&mut vm);
+        }
+    }
+
+    /// A request that is done, of which no interrupt told, needs no reset.
+    #[test]
+    fn a_lost_interrupt_costs_time_alone() {
+        let mut vm = guest();
+        vm.ok("echo 1000 > /sys/module/virtio_blk/parameters/io_timeout");
+        load(&mut vm, "fault=21 fault_after=100 fault_count=1");
+        vm.wait_until(10, "[ -b /dev/vda ]");
+        vm.ok("dd if=/run/data of=/dev/vda bs=16k oflag=direct");
+        vm.ok("cmp -n 8388608 /run/data /dev/vda");
+        let log = vm.ok("dmesg");
+        assert_eq!(lines(&log, "reset"), 0, "{log}");
+        unload(&mut vm);
+    }
+
+    /// H27, H28: neither the removal of a device that does not answer nor the way down waits for
+    /// its answer.
+    #[test]
+    fn a_silent_device_holds_nobody_up() {
+        let mut vm = guest();
+        load(&mut vm, "num_queues=2 fault=7 fault_after=100");
+        vm.wait_until(10, "[ -b /dev/vda ]");
+        vm.spawn("io", "dd if=/run/data of=/dev/vda bs=16k oflag=direct");
+        vm.wait_until(
+            10,
+            "[ \"$(awk '{ print $9 }' /sys/block/vda/stat)\" -gt 0 ]",
+        );
+        unload(&mut vm);
+        assert!(!vm.join("io", 10).is_ok());
+        let log = vm.ok("dmesg");
+        assert_eq!(lines(&log, "device does not answer"), 1, "{log}");
+
+        // A device that is silent from the start, while the guest goes down.
+        load(&mut vm, "num_queues=2 fault=7 fault_after=100");
+        vm.wait_until(10, "[ -b /dev/vda ]");
+        vm.spawn("io", "dd if=/run/data of=/dev/vda bs=16k oflag=direct");
+        vm.wait_until(
+            10,
+            "[ \"$(awk '{ print $9 }' /sys/block/vda/stat)\" -gt 0 ]",
+        );
+        vm.finish();
+    }
+}
