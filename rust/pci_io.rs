@@ -119,8 +119,30 @@ pub fn is_present(dev: &pci::Device<Bound>) -> bool {
     unsafe { bindings::pci_device_is_present(as_raw(dev)) }
 }
 
-/// Takes the right to access memory and to raise message-signalled interrupts from a device, for
-/// good: for one that cannot be stopped in any other way.
+/// Returns whether the device says that it keeps its state when it sleeps.
+pub fn keeps_state(dev: &pci::Device<Bound>) -> bool {
+    let mut control = 0;
+    // SAFETY: The device is valid, by its type invariant; the offsets are those of the capability.
+    unsafe {
+        let position = (*as_raw(dev)).pm_cap;
+        let offset = c_int::from(position) + bindings::PCI_PM_CTRL as c_int;
+        position != 0
+            && bindings::pci_read_config_word(as_raw(dev), offset, &mut control) == 0
+            // A device that does not answer reads as all ones.
+            && control != u16::MAX
+            && control & bindings::PCI_PM_CTRL_NO_SOFT_RESET as u16 != 0
+    }
+}
+
+/// Gives the device the right to access memory and to raise message-signalled interrupts back,
+/// which [`stop_dma`] took.
+pub fn start_dma(dev: &pci::Device<Bound>) {
+    // SAFETY: The device is valid, by its type invariant.
+    unsafe { bindings::pci_set_master(as_raw(dev)) };
+}
+
+/// Takes the right to access memory and to raise message-signalled interrupts from a device: for
+/// one that sleeps, or that cannot be stopped in any other way.
 pub fn stop_dma(dev: &pci::Device<Bound>) {
     // SAFETY: The device is valid, by its type invariant.
     unsafe { bindings::pci_clear_master(as_raw(dev)) };

@@ -21,7 +21,7 @@
 //! device and deletes the queues, then the mappings, the claim on the BARs, and the device's
 //! being enabled go.
 //!
-//! Not done: the legacy interface, virtual functions, suspend, and recovery from PCI errors.
+//! Not done: the legacy interface, virtual functions, and recovery from PCI errors.
 
 #[path = "virtio_pci/capability.rs"]
 mod capability;
@@ -122,6 +122,62 @@ impl pci::Driver for PciDriver {
     }
 }
 
+impl pci_pm::Driver for PciDriver {
+    fn suspend<'bound>(dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) -> Result {
+        if pci_io::keeps_state(dev) {
+            return Ok(());
+        }
+        Self::freeze(dev, data)
+    }
+
+    fn resume<'bound>(dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) -> Result {
+        if pci_io::keeps_state(dev) {
+            return Ok(());
+        }
+        Self::thaw(dev, data)
+    }
+
+    fn freeze<'bound>(dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) -> Result {
+        data.with_device(virtio::Device::freeze)?;
+        pci_io::stop_dma(dev);
+        Ok(())
+    }
+
+    fn thaw<'bound>(dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) -> Result {
+        pci_io::start_dma(dev);
+        data.with_device(virtio::Device::restore)
+    }
+
+    fn reset_prepare<'bound>(dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) {
+        match data.with_device(virtio::Device::prepare_reset) {
+            Ok(()) => pci_io::stop_dma(dev),
+            // A driver that cannot do that finds a dead device.
+            Err(error) if error == EOPNOTSUPP => {}
+            Err(error) => dev_warn!(dev, "Reset prepare failure: {:?}\n", error),
+        }
+    }
+
+    fn reset_done<'bound>(dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) {
+        pci_io::start_dma(dev);
+        match data.with_device(virtio::Device::finish_reset) {
+            Err(error) if error != EOPNOTSUPP => {
+                dev_warn!(dev, "Reset done failure: {:?}\n", error);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl DriverData<'_> {
+    /// Calls `f` with the virtio device, if there still is one.
+    fn with_device(&self, f: impl FnOnce(&virtio::Device<Bound>) -> Result) -> Result {
+        match &*self.registration.lock() {
+            Some(registration) => registration.with_lock(f),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Takes a PCI device over and puts it on the virtio bus.
 fn register<'bound>(
     dev: &'bound pci::Device<Core<'_>>,
@@ -149,7 +205,7 @@ module! {
 #[pin_data]
 struct PciModule {
     #[pin]
-    _driver: driver::Registration<pci::Adapter<PciDriver>>,
+    _driver: driver::Registration<pci_pm::Adapter<PciDriver>>,
 }
 
 impl InPlaceModule for PciModule {
