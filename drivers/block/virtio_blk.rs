@@ -375,7 +375,7 @@ fn find_queues<'bound>(
 fn queue_limits(limits: &Limits, config: &Config) -> QueueLimits {
     let mut queue = QueueLimits::new();
     queue
-        .set_max_hw_sectors(u32::MAX)
+        .set_max_hw_sectors(limits.max_sectors)
         .set_max_segments(limits.max_segments)
         .set_max_segment_size(limits.max_segment_size)
         .set_logical_block_size(limits.logical_block_size)

@@ -124,6 +124,8 @@ pub struct Limits {
     pub io_min: u32,
     /// The best size of I/O in bytes, 0 if unknown.
     pub io_opt: u32,
+    /// The most sectors in one request.
+    pub max_sectors: u32,
     /// The most segments in one request.
     pub max_segments: u16,
     /// The most bytes in one segment.
@@ -209,6 +211,9 @@ impl Limits {
         if max_segment_size < MIN_SEGMENT_SIZE {
             return Err(Refusal::SegmentSize(max_segment_size));
         }
+        // Where mapping is limited, there is not much to map to: a bounce buffer. A request that
+        // takes most of it could wait for room for ever, since it holds its own segments meanwhile.
+        let max_sectors = kernel.max_mapping_bytes.max(block as usize) / SECTOR_SIZE as usize;
         let max_segments = Self::segments(device.seg_max, queue)?;
         if let Some(erase) = &device.secure_erase {
             erase.check()?;
@@ -233,6 +238,7 @@ impl Limits {
             alignment_offset: topology.alignment_offset,
             io_min: topology.io_min,
             io_opt: topology.io_opt,
+            max_sectors: u32::try_from(max_sectors).unwrap_or(u32::MAX),
             max_segments,
             max_segment_size,
             max_discard_sectors: device

@@ -179,6 +179,7 @@ fn device_without_features_gets_the_defaults() {
             alignment_offset: 0,
             io_min: 0,
             io_opt: 0,
+            max_sectors: u32::MAX,
             max_segments: 1,
             max_segment_size: u32::MAX,
             max_discard_sectors: 0,
@@ -295,16 +296,17 @@ fn every_request_fits_into_an_empty_queue() {
 
 /// R25.
 #[test]
-fn segments_are_no_longer_than_what_can_be_mapped() {
+fn requests_are_no_longer_than_what_can_be_mapped() {
     let with = |max_mapping_bytes| {
         let kernel = KernelConfig {
             max_mapping_bytes,
             ..KERNEL
         };
-        Limits::new(&PLAIN, &QUEUE, &kernel).map(|limits| limits.max_segment_size)
+        Limits::new(&PLAIN, &QUEUE, &kernel)
+            .map(|limits| (limits.max_segment_size, limits.max_sectors))
     };
-    assert_eq!(with(262_144), Ok(262_144));
-    assert_eq!(with(usize::MAX), Ok(u32::MAX));
+    assert_eq!(with(262_144), Ok((262_144, 512)));
+    assert_eq!(with(usize::MAX), Ok((u32::MAX, u32::MAX)));
     assert_eq!(with(2048), Err(Refusal::SegmentSize(2048)));
 }
 
