@@ -36,6 +36,8 @@ mod queue;
 pub mod size;
 #[path = "virtio_blk/slots.rs"]
 mod slots;
+#[path = "virtio_blk/tables.rs"]
+mod tables;
 #[path = "virtio_blk/wire.rs"]
 pub mod wire;
 

@@ -291,7 +291,7 @@ impl Handler for TestQueue {
         });
     }
 
-    fn unused(&self, token: Token, _why: Unused) {
+    fn unused(&self, _live: &Live<Self>, token: Token, _why: Unused) {
         self.script.note(Step::Unused);
         drop(token);
     }

@@ -8,7 +8,7 @@
 //!
 //! 1. the table of the slot, filled before the lock is taken: common requests;
 //! 2. one of the larger tables, under the lock: more segments than a slot has room for;
-//! 3. descriptors of the ring itself: no indirect descriptors, or no larger table is free.
+//! 3. descriptors of the ring itself: no indirect descriptors, or no larger table is to be had.
 //!
 //! A request for which there is no room stops its hardware queue, which the next completion starts
 //! again. Requests are limited so that each fits into an empty ring.
@@ -50,9 +50,12 @@ use crate::{
     operations::Disks,
     slots::{
         Slot,
-        Slots,
-        Spare,
-        TablePlace, //
+        Slots, //
+    },
+    tables::{
+        LargeTable,
+        TablePlace,
+        Tables, //
     },
     wire::{
         self,
@@ -65,15 +68,14 @@ use crate::{
 /// A request that the device has.
 pub(crate) struct InFlight {
     rq: Request<Disks>,
-    spare: Option<Spare>,
+    table: Option<LargeTable>,
     /// Whether the device has had its time, so that the request is not tried again.
     has_timed_out: bool,
 }
 
 /// What a queue keeps under its lock.
 pub(crate) struct State {
-    /// The larger tables that are not in use.
-    spares: KVec<Spare>,
+    tables: Tables,
     /// Whether a request was turned away for lack of room.
     is_stopped: bool,
 }
@@ -100,16 +102,15 @@ impl RequestQueue {
         has_indirect: bool,
     ) -> Result<(Self, State)> {
         let largest = if has_indirect { limits.max_segments } else { 0 };
-        let (slots, spares) = Slots::new(dev, depth, largest)?;
         let queue = Self {
-            slots,
+            slots: Slots::new(dev, depth)?,
             has_indirect,
             uses_dma_api: dev.dma_device().is_some(),
             may_unmap: limits.may_unmap,
             max_segment_size: limits.max_segment_size,
         };
         let state = State {
-            spares,
+            tables: Tables::new(largest),
             is_stopped: false,
         };
         Ok((queue, state))
@@ -232,20 +233,20 @@ impl RequestQueue {
             return Err((AddError::Empty, rq));
         };
         let fits_slot = Slot::has_room_for(rq.nr_phys_segments());
-        let spare = if fits_slot || !self.has_indirect {
+        let table = if fits_slot || !self.has_indirect {
             None
         } else {
-            state.spares.pop()
-        };
-        let place = match &spare {
-            Some(spare) => self.slots.spare(spare),
-            None if fits_slot && self.has_indirect => Some(slot.table()),
-            None => None,
+            state.tables.take(queue, rq.nr_phys_segments())
         };
         let in_flight = InFlight {
             rq,
-            spare,
+            table,
             has_timed_out: false,
+        };
+        let place = match &in_flight.table {
+            Some(table) => Some(table.place()),
+            None if fits_slot && self.has_indirect => Some(slot.table()),
+            None => None,
         };
         let result = match place {
             Some(place) => match self.fill(place, slot, &in_flight.rq) {
@@ -332,9 +333,8 @@ impl InFlight {
     /// Gives the larger table back to the queue, and returns the request.
     #[inline]
     fn take_apart(self, state: &mut State) -> Request<Disks> {
-        if let Some(spare) = self.spare {
-            // There is room: it came from there.
-            let _ = state.spares.push_within_capacity(spare);
+        if let Some(table) = self.table {
+            state.tables.put(table);
         }
         self.rq
     }
@@ -415,14 +415,16 @@ impl Handler for RequestQueue {
         done.end();
     }
 
-    fn unused(&self, token: InFlight, why: Unused) {
+    fn unused(&self, live: &Live<Self>, token: InFlight, why: Unused) {
+        let has_timed_out = token.has_timed_out;
+        let rq = live.with(|_, state| (token.take_apart(state), Submission::Hold));
         // Requests that found no room have to come back, too.
-        token.rq.hw_ctx().start_stopped(true);
+        rq.hw_ctx().start_stopped(true);
         match why {
-            Unused::Stopped if token.has_timed_out => token.rq.end(Status::TIMEOUT),
+            Unused::Stopped if has_timed_out => rq.end(Status::TIMEOUT),
             // Until the queue takes it again, the block layer tries every few milliseconds.
-            Unused::Stopped => token.rq.requeue(true),
-            Unused::Closed => token.rq.end(Status::IOERR),
+            Unused::Stopped => rq.requeue(true),
+            Unused::Closed => rq.end(Status::IOERR),
         }
     }
 }

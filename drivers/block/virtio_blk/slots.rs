@@ -3,8 +3,8 @@
 //! The parts of requests that the device sees besides the data: header, status, descriptors.
 //!
 //! Every tag of a queue has a slot in one area of shared memory, made when the queue is set up, so
-//! that a request allocates nothing. A slot has a table of indirect descriptors that is large
-//! enough for common requests; [`Slots::spare`] gives the few larger tables that a queue has.
+//! that a common request allocates nothing. A slot has a table of indirect descriptors that is
+//! large enough for a few segments; [`crate::tables`] has larger ones.
 //!
 //! ```text
 //! 0       header          device reads
@@ -19,12 +19,15 @@ use kernel::{
 use virtio::Device;
 use virtio_ring::{
     Area,
-    Segment,
-    Table, //
+    Segment, //
 };
 
 use crate::{
     limits::EXTRA_DESCRIPTORS,
+    tables::{
+        TablePlace,
+        DESC_LEN, //
+    },
     wire::{
         DeviceStatus,
         HEADER_LEN, //
@@ -33,72 +36,28 @@ use crate::{
 
 const STATUS: usize = HEADER_LEN;
 const TABLE: usize = 32;
-const DESC_LEN: usize = 16;
 
-/// How many segments of data fit into the table of a slot: a request of 64 KiB in single pages.
-const SLOT_SEGMENTS: u16 = 16;
+/// How many segments of data fit into the table of a slot, which is thereby two cache lines long.
+const SLOT_SEGMENTS: u16 = 4;
 const SLOT_CAPACITY: u16 = SLOT_SEGMENTS + EXTRA_DESCRIPTORS;
 const SLOT_LEN: usize = TABLE + DESC_LEN * SLOT_CAPACITY as usize;
-
-/// How many requests of a queue can be larger than that at the same time, and how much memory
-/// their tables may take.
-const MAX_SPARES: usize = 32;
-const MAX_SPARES_LEN: usize = 1 << 20;
 
 /// The slots of one queue.
 pub(crate) struct Slots {
     area: Area,
     count: usize,
-    spares: Option<Spares>,
 }
-
-/// The larger tables of a queue.
-struct Spares {
-    area: Area,
-    capacity: u16,
-}
-
-/// The right to use one of the larger tables.
-pub(crate) struct Spare(u16);
 
 impl Slots {
-    /// Makes slots for `count` tags and requests of up to `max_segments` segments, and the rights
-    /// to use the larger tables. May sleep.
+    /// Makes slots for `count` tags. May sleep.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(
-        dev: &Device<Bound>,
-        count: u16,
-        max_segments: u16,
-    ) -> Result<(Self, KVec<Spare>)> {
-        let mut rights = KVec::new();
-        let spares = if max_segments > SLOT_SEGMENTS {
-            let capacity = max_segments.saturating_add(EXTRA_DESCRIPTORS);
-            let table_len = usize::from(capacity) * DESC_LEN;
-            let number = usize::from(count)
-                .min(MAX_SPARES)
-                .min(MAX_SPARES_LEN / table_len)
-                .max(1);
-            for index in 0..number {
-                // CAST: At most `MAX_SPARES`.
-                rights.push(Spare(index as u16), GFP_KERNEL)?;
-            }
-            let len = number * table_len;
-            let area = Area::new(dev, len)?;
-            Some(Spares { area, capacity })
-        } else {
-            None
-        };
+    pub(crate) fn new(dev: &Device<Bound>, count: u16) -> Result<Self> {
         let count = usize::from(count);
         let area = Area::new(dev, count * SLOT_LEN)?;
-        let slots = Self {
-            area,
-            count,
-            spares,
-        };
-        Ok((slots, rights))
+        Ok(Self { area, count })
     }
 
     /// Returns the slot of a tag.
@@ -109,38 +68,6 @@ impl Slots {
             area: &self.area,
             start: index * SLOT_LEN,
         })
-    }
-
-    /// Returns a larger table.
-    pub(crate) fn spare(&self, spare: &Spare) -> Option<TablePlace<'_>> {
-        let spares = self.spares.as_ref()?;
-        Some(TablePlace {
-            area: &spares.area,
-            offset: usize::from(spare.0) * usize::from(spares.capacity) * DESC_LEN,
-            capacity: spares.capacity,
-        })
-    }
-}
-
-/// Where a table of descriptors can be made.
-#[derive(Clone, Copy)]
-pub(crate) struct TablePlace<'a> {
-    area: &'a Area,
-    offset: usize,
-    capacity: u16,
-}
-
-impl<'a> TablePlace<'a> {
-    /// Starts the table.
-    #[inline]
-    pub(crate) fn start(&self) -> Option<Table<'a>> {
-        self.area.table(self.offset, self.capacity)
-    }
-
-    /// Returns the first `bytes` of the table as the device is told about them.
-    #[inline]
-    pub(crate) fn segment(&self, bytes: u32) -> Option<Segment> {
-        self.area.segment(self.offset, bytes)
     }
 }
 
@@ -190,10 +117,6 @@ impl<'a> Slot<'a> {
     /// Returns the slot's own table.
     #[inline]
     pub(crate) fn table(&self) -> TablePlace<'a> {
-        TablePlace {
-            area: self.area,
-            offset: self.start + TABLE,
-            capacity: SLOT_CAPACITY,
-        }
+        TablePlace::new(self.area, self.start + TABLE, SLOT_CAPACITY)
     }
 }

@@ -63,6 +63,15 @@ impl Area {
     ///
     /// `EINVAL` for no bytes at all, `ENOMEM`.
     pub fn new(dev: &virtio::Device<Bound>, len: usize) -> Result<Self> {
+        Self::allocate(dev, len, bindings::GFP_KERNEL)
+    }
+
+    /// As [`new`](Self::new); sleeps if the flags let it.
+    pub(crate) fn allocate(
+        dev: &virtio::Device<Bound>,
+        len: usize,
+        flags: bindings::gfp_t,
+    ) -> Result<Self> {
         if len == 0 {
             return Err(EINVAL);
         }
@@ -75,7 +84,7 @@ impl Area {
                         core::ptr::from_ref(dma).cast_mut().cast(),
                         len,
                         &mut address,
-                        bindings::GFP_KERNEL,
+                        flags | bindings::__GFP_NOWARN,
                         0,
                     )
                 };
@@ -86,7 +95,7 @@ impl Area {
                 let start = unsafe {
                     bindings::rust_ext_alloc_pages_exact(
                         len,
-                        bindings::GFP_KERNEL | bindings::__GFP_ZERO | bindings::__GFP_NOWARN,
+                        flags | bindings::__GFP_ZERO | bindings::__GFP_NOWARN,
                     )
                 };
                 let address = if start.is_null() {

@@ -39,8 +39,8 @@ pub trait Handler: Send + Sync + Sized + 'static {
     fn used(&self, live: &Live<Self>);
 
     /// Gets back a buffer that the device never used, after the reset. Must not sleep.
-    fn unused(&self, token: Self::Token, why: Unused) {
-        let _ = (token, why);
+    fn unused(&self, live: &Live<Self>, token: Self::Token, why: Unused) {
+        let _ = (live, token, why);
     }
 }
 
@@ -130,7 +130,7 @@ impl<H: Handler> Live<H> {
     /// Gives back what is in flight. The device has been reset, and the queue is out of use.
     pub(crate) fn give_back(&self, why: Unused) {
         while let Some(token) = self.with(|queue, _| (queue.detach(), Submission::Hold)) {
-            self.handler.unused(token, why);
+            self.handler.unused(self, token, why);
         }
     }
 

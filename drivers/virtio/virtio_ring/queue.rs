@@ -12,12 +12,15 @@
 
 use core::ptr::NonNull;
 
+use bindings_ext as bindings;
 use kernel::{
+    device::Bound,
     prelude::*,
     sync::Arc, //
 };
 
 use crate::{
+    area::Area,
     buffer::{
         AddError,
         Segment,
@@ -153,6 +156,19 @@ impl<T> Queue<T> {
     #[inline]
     pub fn virtqueue(&self) -> &Virtqueue {
         &self.vq
+    }
+
+    /// Allocates memory that can be shared with the device, without sleeping.
+    ///
+    /// # Errors
+    ///
+    /// As [`Area::new`], also if there is only no memory at this moment.
+    pub fn new_area(&self, len: usize) -> Result<Area> {
+        let dev = self.vq.device().as_raw();
+        // SAFETY: Drivers reach a queue only through a channel, which is closed before the device
+        // is unbound.
+        let dev = unsafe { virtio::Device::<Bound>::from_raw(dev) };
+        Area::allocate(dev, len, bindings::GFP_NOWAIT)
     }
 
     /// Returns how many descriptors are free.
