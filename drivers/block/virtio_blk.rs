@@ -299,11 +299,13 @@ fn start<'bound>(
     for channel in queues.channels() {
         channels.push(channel.clone(), GFP_KERNEL)?;
     }
+    let has_write_cache = Arc::new(AtomicBool::new(config.has_write_cache), GFP_KERNEL)?;
     let shared = Arc::new(
         Shared {
             channels,
             geometry: config.geometry,
-            has_write_cache: config.has_write_cache,
+            has_write_cache: has_write_cache.clone(),
+            features,
             dev: ARef::from(&**dev),
             _index: index,
         },
@@ -320,6 +322,9 @@ fn start<'bound>(
             &queue_limits(&limits, &config),
             shared,
         )?;
+
+    let queues =
+        queues.on_restart(move |dev| restore_cache_type(dev, features, &has_write_cache))?;
 
     // Partitions are looked for while the disk is added, so that the device has to work by then
     // (D7).
@@ -371,6 +376,27 @@ fn find_queues<'bound>(
     }
     dev_info!(dev, "{default}/0/{poll} default/read/poll queues\n");
     Found::new(dev, &specs, Some(IrqAffinity::spread()))
+}
+
+/// Has a device that was reset cache what is written, or not, as the block layer takes it to.
+///
+/// # Errors
+///
+/// `EIO` if the device caches now what it did not.
+fn restore_cache_type(
+    dev: &Device<Bound>,
+    features: Negotiated<Feature>,
+    has_write_cache: &AtomicBool,
+) -> Result {
+    if !features.has(Feature::ConfigWce) {
+        return Ok(());
+    }
+    let wanted = has_write_cache.load(Ordering::Relaxed);
+    if Config::set_write_cache(dev, features, wanted)? && !wanted {
+        dev_err!(dev, "device does not write through any more\n");
+        return Err(EIO);
+    }
+    Ok(())
 }
 
 /// Puts the limits into the block layer's form.

@@ -49,6 +49,15 @@ impl Features {
     pub fn contains(self, other: Self) -> bool {
         self & other == other
     }
+
+    /// These features with those of `other`, or without them.
+    pub fn with(self, other: Self, is_wanted: bool) -> Self {
+        Self(if is_wanted {
+            self.0 | other.0
+        } else {
+            self.0 & !other.0
+        })
+    }
 }
 
 impl BitOr for Features {

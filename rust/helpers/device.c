@@ -3,6 +3,7 @@
 
 #include <linux/device.h>
 #include <linux/export.h>
+#include <linux/sched/signal.h>
 
 #include "helpers.h"
 
@@ -11,6 +12,18 @@ void rust_ext_device_lock(struct device *dev)
 	device_lock(dev);
 }
 EXPORT_SYMBOL_GPL(rust_ext_device_lock);
+
+bool rust_ext_device_trylock(struct device *dev)
+{
+	return device_trylock(dev);
+}
+EXPORT_SYMBOL_GPL(rust_ext_device_trylock);
+
+int rust_ext_restart_syscall(void)
+{
+	return restart_syscall();
+}
+EXPORT_SYMBOL_GPL(rust_ext_restart_syscall);
 
 void rust_ext_device_unlock(struct device *dev)
 {

@@ -24,6 +24,8 @@ struct ida;
 struct work_struct;
 
 void rust_ext_device_lock(struct device *dev);
+bool rust_ext_device_trylock(struct device *dev);
+int rust_ext_restart_syscall(void);
 void rust_ext_device_unlock(struct device *dev);
 
 void rust_ext_ida_init_once(struct ida *ida, u32 *ready);

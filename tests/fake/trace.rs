@@ -45,6 +45,8 @@ pub enum Step {
     Freeze,
     /// It was told to go on.
     Restore,
+    /// It put its settings back into the configuration.
+    Configure,
     /// It was told that its use of the device ends.
     Unbind,
     /// Its data is being dropped.

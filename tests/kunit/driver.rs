@@ -349,6 +349,11 @@ impl TestDriver {
             script.machine.interrupt(0);
         }
         script.results.lock().channels = channels;
+        let noting = script.clone();
+        let queues = queues.on_restart(move |_| {
+            noting.note(Step::Configure);
+            Ok(())
+        })?;
         Ok(script.plan.is_ready.then(|| queues.ready()))
     }
 

@@ -230,7 +230,9 @@ mod tests {
             Event::Features,
             Event::Status(0xb),
             Event::RestoreQueues,
+            Event::Driver(Step::Configure),
             Event::Status(0xf),
+            Event::Driver(Step::ConfigChanged),
         ]));
         check!(rig.finish());
         Ok(())

@@ -82,6 +82,7 @@ mod tests {
                 Event::Status(0xb),
                 Event::Driver(Step::Restore),
                 Event::RestoreQueues,
+                Event::Driver(Step::Configure),
                 Event::Status(0xf),
             ]));
             check_eq!(rig.add(round, 0, 1)?, None);

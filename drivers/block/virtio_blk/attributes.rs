@@ -2,7 +2,10 @@
 
 //! The sysfs attributes that this driver adds to a disk: `serial` and `cache_type`.
 
+use core::sync::atomic::Ordering;
+
 use blk_mq::{
+    AttributeMode,
     DiskAttribute,
     GenDisk,
     Op,
@@ -11,6 +14,10 @@ use blk_mq::{
 use kernel::prelude::*;
 
 use crate::{
+    config::{
+        Config,
+        Feature, //
+    },
     operations::Disks,
     wire::{
         self,
@@ -22,7 +29,12 @@ use crate::{
 pub(crate) static ATTRIBUTES: &[&DiskAttribute<Disks>] = &[&SERIAL, &CACHE_TYPE];
 
 static SERIAL: DiskAttribute<Disks> = DiskAttribute::new(c"serial", serial_show);
-static CACHE_TYPE: DiskAttribute<Disks> = DiskAttribute::new(c"cache_type", cache_type_show);
+static CACHE_TYPE: DiskAttribute<Disks> = DiskAttribute::new(c"cache_type", cache_type_show)
+    .with_store(cache_type_store)
+    .with_mode(cache_type_mode);
+
+const WRITE_BACK: &[u8] = b"write back";
+const WRITE_THROUGH: &[u8] = b"write through";
 
 /// Asks the device for its id. No newline follows; a device that fails has an empty one.
 fn serial_show(disk: &GenDisk<Disks>, out: &mut TextBuffer<'_>) -> Result {
@@ -35,10 +47,44 @@ fn serial_show(disk: &GenDisk<Disks>, out: &mut TextBuffer<'_>) -> Result {
 }
 
 fn cache_type_show(disk: &GenDisk<Disks>, out: &mut TextBuffer<'_>) -> Result {
-    let text = if disk.queue_data().has_write_cache {
-        "write back\n"
+    let shared = disk.queue_data();
+    out.push_bytes(if shared.has_write_cache.load(Ordering::Relaxed) {
+        WRITE_BACK
     } else {
-        "write through\n"
+        WRITE_THROUGH
+    })?;
+    out.push_bytes(b"\n")
+}
+
+/// Takes `write back` or `write through`, with or without a newline.
+fn cache_type_store(disk: &GenDisk<Disks>, text: &[u8]) -> Result {
+    let wanted = match text.strip_suffix(b"\n").unwrap_or(text) {
+        WRITE_BACK => true,
+        WRITE_THROUGH => false,
+        _ => return Err(EINVAL),
     };
-    out.push_bytes(text.as_bytes())
+    let shared = disk.queue_data();
+    let dev = shared.dev.try_bound()?;
+    // The device has the last word.
+    let has_write_cache = Config::set_write_cache(&dev, shared.features, wanted)?;
+    shared
+        .has_write_cache
+        .store(has_write_cache, Ordering::Relaxed);
+    disk.update_limits(|limits| {
+        limits.set_features(
+            limits
+                .features()
+                .with(blk_mq::Features::WRITE_CACHE, has_write_cache),
+        );
+        Ok(())
+    })
+}
+
+/// Only some devices let their driver choose.
+fn cache_type_mode(disk: &GenDisk<Disks>) -> AttributeMode {
+    if disk.queue_data().features.has(Feature::ConfigWce) {
+        AttributeMode::ReadWrite
+    } else {
+        AttributeMode::ReadOnly
+    }
 }

@@ -219,6 +219,22 @@ impl Config {
         })
     }
 
+    /// Asks the device to cache what is written, or not to, and returns what it does (VIRTIO 1.4,
+    /// 5.2.5.2 "Driver Requirements: Device Initialization").
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` for a device that does not let its driver choose, and as [`read`](Self::read).
+    pub(crate) fn set_write_cache(
+        dev: &Device<Bound>,
+        features: Negotiated<Feature>,
+        has_write_cache: bool,
+    ) -> Result<bool> {
+        let config = dev.config(features);
+        config.write(&WRITEBACK, has_write_cache.into())?;
+        Ok(config.read(&WRITEBACK)? != 0)
+    }
+
     /// Reads the capacity alone, after the device said that something has changed (BLK-OP-1).
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 
 //! What the block layer calls: requests in, completions out, the map from CPUs to queues.
 
+use core::sync::atomic::AtomicBool;
+
 use blk_mq::{
     Borrowed,
     CompletionBatch,
@@ -25,11 +27,17 @@ use kernel::{
         Arc, //
     },
 };
-use virtio::Device;
+use virtio::{
+    driver::Negotiated,
+    Device, //
+};
 use virtio_ring::Channel;
 
 use crate::{
-    config::Geometry,
+    config::{
+        Feature,
+        Geometry, //
+    },
     queue::RequestQueue,
     wire::{
         DeviceStatus,
@@ -49,8 +57,10 @@ pub(crate) struct Shared {
     /// The legacy geometry that the device told.
     pub(crate) geometry: Option<Geometry>,
     /// Whether written data may be lost until it is flushed.
-    pub(crate) has_write_cache: bool,
-    /// The device, for the log.
+    pub(crate) has_write_cache: Arc<AtomicBool>,
+    /// The features that were agreed on with the device.
+    pub(crate) features: Negotiated<Feature>,
+    /// The device, which may be gone.
     pub(crate) dev: ARef<Device>,
     /// The number in the disk's name, given back when the last opener is gone.
     pub(crate) _index: ida::Index,

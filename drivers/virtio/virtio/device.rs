@@ -150,6 +150,58 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
     }
 }
 
+impl Device {
+    /// Returns the device as its driver has it, for a file in sysfs that belongs to the driver.
+    /// Sleeps. No driver is bound or taken off while the guard lives.
+    ///
+    /// # Errors
+    ///
+    /// - `ENODEV` if no driver is bound any more.
+    /// - `ERESTARTNOINTR` if the device is being bound or taken off: returned to user space, it has
+    ///   the system call begin anew. Taking the driver off waits for such calls, so that they must
+    ///   not wait for it.
+    pub fn try_bound(&self) -> Result<BoundGuard<'_>> {
+        let raw = self.as_raw();
+        // SAFETY: By the type invariant the structure is valid.
+        unsafe {
+            if !bindings::rust_ext_device_trylock(&raw mut (*raw).dev) {
+                return Err(Error::from_errno(bindings::rust_ext_restart_syscall()));
+            }
+        }
+        // INVARIANT: The lock was taken just now.
+        let guard = BoundGuard(self);
+        // SAFETY: The field is valid with the lock held.
+        if unsafe { (*raw).dev.driver.is_null() } {
+            return Err(ENODEV);
+        }
+        Ok(guard)
+    }
+}
+
+/// Keeps a device bound to its driver; made by [`Device::try_bound`].
+///
+/// # Invariants
+///
+/// The device's lock is held. If this is given out, a driver is bound.
+pub struct BoundGuard<'a>(&'a Device);
+
+impl core::ops::Deref for BoundGuard<'_> {
+    type Target = Device<Bound>;
+
+    fn deref(&self) -> &Device<Bound> {
+        // SAFETY: By the type invariant the device is bound, and thereby registered, for as long as
+        // the guard lives.
+        unsafe { Device::from_raw(self.0.as_raw()) }
+    }
+}
+
+impl Drop for BoundGuard<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the lock is held.
+        unsafe { bindings::rust_ext_device_unlock(&raw mut (*self.0.as_raw()).dev) };
+    }
+}
+
 /// The three flags that decide about a change of configuration.
 struct ConfigNotice {
     core_enabled: bool,

@@ -178,6 +178,21 @@ impl<'bound, H: Handler> Queues<'bound, H> {
         self.guard.channels()
     }
 
+    /// Has `configure` called whenever the device is used again after a reset, before `DRIVER_OK`:
+    /// it puts back what the driver had written to the configuration. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`. What `configure` returns makes the device unusable.
+    pub fn on_restart(
+        self,
+        configure: impl Fn(&Device<Bound>) -> Result + Send + Sync + 'static,
+    ) -> Result<Self> {
+        self.guard
+            .set_configure(KBox::new(configure, GFP_KERNEL)? as recovery::Configure);
+        Ok(self)
+    }
+
     /// Makes the device live: interrupts are let through, and `DRIVER_OK` is set (CORE-INIT-11).
     ///
     /// The device is notified of what was added before only now (CORE-INIT-14).

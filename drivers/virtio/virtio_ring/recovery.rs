@@ -76,6 +76,9 @@ struct Watched {
     idle: u32,
 }
 
+/// Puts back what a driver had written to the configuration of its device.
+pub(crate) type Configure = KBox<dyn Fn(&Device<Bound>) -> Result + Send + Sync>;
+
 /// The channels of a device, and the work that ends or restarts its use of them.
 ///
 /// # Invariants
@@ -93,6 +96,9 @@ pub(crate) struct Guard<'bound, H: Handler> {
     restarts: Mutex<Restarts>,
     #[pin]
     watched: Mutex<Watched>,
+    /// What the driver puts back into the configuration after a reset.
+    #[pin]
+    configure: Mutex<Option<Configure>>,
     /// Whether the next failure ends the use of the device.
     is_retired: AtomicBool,
     is_closed: AtomicBool,
@@ -118,6 +124,7 @@ impl<'bound, H: Handler> Guard<'bound, H> {
             channels,
             restarts <- new_mutex!(Restarts { since: None, count: 0 }),
             watched <- new_mutex!(Watched { used: 0, idle: 0 }),
+            configure <- new_mutex!(None),
             is_retired: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             is_suspended: AtomicBool::new(false),
@@ -133,6 +140,11 @@ impl<'bound, H: Handler> Guard<'bound, H> {
     pub(crate) fn work(&self) -> NonNull<bindings::work_struct> {
         // SAFETY: It is part of `self`.
         unsafe { NonNull::new_unchecked(self.work.get()) }
+    }
+
+    /// Sets what is called before the device is used again after a reset.
+    pub(crate) fn set_configure(&self, configure: Configure) {
+        *self.configure.lock() = Some(configure);
     }
 
     /// Returns whether the device has been given up.
@@ -171,7 +183,11 @@ impl<'bound, H: Handler> Guard<'bound, H> {
         }
         self.stop();
         match self.dev.restart(|| self.resume()) {
-            Ok(()) => dev_warn!(self.dev, "device was reset and is used again\n"),
+            Ok(()) => {
+                dev_warn!(self.dev, "device was reset and is used again\n");
+                // Its configuration may be another by now.
+                self.dev.config_changed();
+            }
             Err(error) => {
                 dev_err!(self.dev, "device cannot be used again: {:?}\n", error);
                 self.close();
@@ -195,13 +211,16 @@ impl<'bound, H: Handler> Guard<'bound, H> {
     ///
     /// # Errors
     ///
-    /// `ENODEV` if the device has been given up, and what the transport says.
+    /// `ENODEV` if the device has been given up, and what the transport and the driver say.
     fn resume(&self) -> Result {
         if self.is_closed() {
             return Err(ENODEV);
         }
         self.for_each_live(crate::Live::restart);
         self.dev.restore_vqs()?;
+        if let Some(configure) = &*self.configure.lock() {
+            configure(self.dev)?;
+        }
         self.start();
         Ok(())
     }

@@ -116,6 +116,57 @@ fn attributes_have_the_known_formats() {
     );
 }
 
+/// Writes and syncs, and returns how many flushes the disk has seen.
+fn flushes(vm: &mut Vm) -> u64 {
+    vm.ok("dd if=/dev/zero of=/dev/vda bs=4k count=4 oflag=direct conv=fsync 2>/dev/null");
+    vm.ok("awk '{ print $16 }' /sys/block/vda/stat")
+        .parse()
+        .expect("a number")
+}
+
+/// K53, K70, K78: root chooses the mode of the cache where the device lets its driver choose, and
+/// the block layer sends flushes accordingly.
+#[test]
+fn the_mode_of_the_cache_can_be_chosen() {
+    let mut vm = Guest::new()
+        .disk(Disk::blank(16))
+        .disk(Disk::blank(16).option("config-wce=off"))
+        .boot();
+    let mut last = flushes(&mut vm);
+    for (mode, has_flushes) in [("write through", false), ("write back", true)] {
+        vm.ok(&format!("echo '{mode}' > /sys/block/vda/cache_type"));
+        assert_eq!(vm.ok("cat /sys/block/vda/cache_type"), mode);
+        assert_eq!(vm.ok("cat /sys/block/vda/queue/write_cache"), mode);
+        let now = flushes(&mut vm);
+        assert_eq!(now > last, has_flushes, "{mode}: {last} {now}");
+        last = now;
+    }
+    let error = vm.fails("echo sideways | dd of=/sys/block/vda/cache_type");
+    assert!(error.contains("Invalid argument"), "{error}");
+    assert_eq!(vm.ok("stat -c %a /sys/block/vda/cache_type"), "644");
+    assert_eq!(vm.ok("stat -c %a /sys/block/vdb/cache_type"), "444");
+}
+
+mod beyond_c {
+    use super::*;
+
+    /// A device forgets the choice when it is reset, and is told again. The C driver goes back to
+    /// what the device prefers, and the block layer does not hear of it.
+    #[test]
+    fn a_reset_does_not_change_the_mode_of_the_cache() {
+        let mut vm = Guest::new()
+            .machine("q35")
+            .qemu("-device", "pcie-root-port,id=root0,chassis=1")
+            .disk(Disk::blank(16).option("bus=root0"))
+            .boot();
+        vm.ok("echo 'write through' > /sys/block/vda/cache_type");
+        vm.ok("echo 1 > $(readlink -f /sys/block/vda/device/..)/reset");
+        let before = flushes(&mut vm);
+        assert_eq!(flushes(&mut vm), before);
+        assert_eq!(vm.ok("cat /sys/block/vda/cache_type"), "write through");
+    }
+}
+
 /// Feature names of QEMU's monitor, and their bits.
 const FEATURES: [(&str, usize); 12] = [
     ("VIRTIO_BLK_F_SIZE_MAX", 1),
