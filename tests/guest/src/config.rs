@@ -58,8 +58,8 @@ pub fn accel() -> String {
 pub fn is_debug() -> bool {
     match env::var("VIRTIO_FLAVOUR").as_deref() {
         Ok("debug") => true,
-        Ok("guest") | Err(_) => false,
-        Ok(other) => panic!("VIRTIO_FLAVOUR={other}: neither guest nor debug"),
+        Ok("guest" | "outline") | Err(_) => false,
+        Ok(other) => panic!("VIRTIO_FLAVOUR={other}: neither guest, debug nor outline"),
     }
 }
 
