@@ -26,6 +26,8 @@ mod attributes;
 mod bus;
 #[path = "virtio/config.rs"]
 pub mod config;
+#[path = "virtio/debug.rs"]
+mod debug;
 #[path = "virtio/device.rs"]
 mod device;
 #[path = "virtio/driver.rs"]
@@ -65,11 +67,14 @@ module! {
 struct VirtioModule {
     #[pin]
     _bus: bus::Registration,
+    _debug: debug::Root,
 }
 
 impl kernel::InPlaceModule for VirtioModule {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            // SAFETY: A module is initialized once.
+            _debug: unsafe { debug::Root::new() },
             _bus <- bus::Registration::new(),
         })
     }

@@ -144,7 +144,7 @@ impl Class {
         left: &mut usize,
     ) -> Option<LargeTable> {
         let table_len = usize::from(self.capacity) * DESC_LEN;
-        let count = (PAGE_SIZE / table_len).max(1);
+        let count = PAGE_SIZE.checked_div(table_len)?.max(1);
         let rest = left.checked_sub(count * table_len)?;
         let made = self.made + count;
         // None of the tables in use may find the list full.

@@ -6,7 +6,13 @@
 //! open: it has nothing to give then. Who sets channels up and takes them down is
 //! [`crate::Queues`].
 
-use core::ops::Deref;
+use core::{
+    ops::Deref,
+    sync::atomic::{
+        AtomicU64,
+        Ordering, //
+    },
+};
 
 use bindings_ext as bindings;
 use kernel::{
@@ -177,6 +183,7 @@ impl<H: Handler> PinnedDrop for Live<H> {
 pub struct Channel<H: Handler> {
     #[pin]
     live: Revocable<Live<H>>,
+    interrupts: AtomicU64,
 }
 
 /// Keeps a [`Channel`] from going away; must not be held while sleeping.
@@ -202,6 +209,7 @@ impl<H: Handler> Channel<H> {
                 locked <- new_spinlock_irq!(Locked { queue, state }, "virtqueue"),
                 handler,
             })),
+            interrupts: AtomicU64::new(0),
         })
     }
 
@@ -217,6 +225,37 @@ impl<H: Handler> Channel<H> {
         self.live.revoke();
     }
 
+    /// Writes what the queue is and does, for people.
+    pub(crate) fn show(&self, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
+        let seen = self.access().map(|live| {
+            live.with(|queue, _| {
+                let vq = queue.virtqueue();
+                let (size, is_broken) = (vq.size(), vq.is_broken());
+                let (free, in_flight) = (queue.num_free(), queue.in_flight());
+                let state = (size, free, in_flight, is_broken, queue.statistics());
+                (state, Submission::Hold)
+            })
+        });
+        let Some((size, free, in_flight, is_broken, statistics)) = seen else {
+            return f.write_str("closed\n");
+        };
+        for (name, value) in [
+            ("size", size.into()),
+            ("free", free.into()),
+            ("in_flight", in_flight.into()),
+            ("broken", is_broken.into()),
+            ("added", statistics.added),
+            ("notifications", statistics.notifications),
+            ("suppressed", statistics.suppressed),
+            ("interrupts", self.interrupts.load(Ordering::Relaxed)),
+            ("largest_batch", statistics.largest_batch.into()),
+        ] {
+            let value: u64 = value;
+            writeln!(f, "{name}: {value}")?;
+        }
+        Ok(())
+    }
+
     /// The C callback of the queue.
     ///
     /// # Safety
@@ -230,6 +269,11 @@ impl<H: Handler> Channel<H> {
         // handlers that run have been waited for; a broken queue has no more of them. It is set
         // before the first interrupt is let through.
         let channel = unsafe { &*context.cast::<Self>() };
+        // Not one step: if two interrupts of a queue should meet, one is not counted.
+        let interrupts = channel.interrupts.load(Ordering::Relaxed);
+        channel
+            .interrupts
+            .store(interrupts.wrapping_add(1), Ordering::Relaxed);
         if let Some(live) = channel.access() {
             live.handler.used(&live);
         }

@@ -31,7 +31,8 @@ use crate::{
     indirect::Table,
     split::{
         Chain,
-        DescState, //
+        DescState,
+        Statistics, //
     },
     virtqueue::{
         KernelRing,
@@ -174,6 +175,11 @@ impl<T> Queue<T> {
     /// Returns how many descriptors are free.
     pub fn num_free(&mut self) -> u16 {
         self.ring().num_free()
+    }
+
+    /// Returns what the queue has done since it was new or restarted.
+    pub(crate) fn statistics(&mut self) -> Statistics {
+        self.ring().statistics()
     }
 
     /// Returns whether the device has kept to the rules of the ring.

@@ -17,9 +17,11 @@ use core::{
     },
 };
 use kernel::{
+    debugfs::File,
     device::Bound,
     new_mutex,
     prelude::*,
+    str::CString,
     sync::{
         Arc,
         Mutex, //
@@ -103,6 +105,7 @@ pub(crate) struct Guard<'bound, H: Handler> {
     is_retired: AtomicBool,
     is_closed: AtomicBool,
     is_suspended: AtomicBool,
+    _debugfs: KVec<Pin<KBox<File<Arc<Channel<H>>>>>>,
 }
 
 impl<'bound, H: Handler> Guard<'bound, H> {
@@ -128,6 +131,7 @@ impl<'bound, H: Handler> Guard<'bound, H> {
             is_retired: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             is_suspended: AtomicBool::new(false),
+            _debugfs: show(dev, channels)?,
         })
     }
 
@@ -341,6 +345,23 @@ impl<'bound, H: Handler> Guard<'bound, H> {
         }
         watched.idle >= MAX_IDLE
     }
+}
+
+/// Shows each channel in debugfs, as `virtio/virtioN/queueM`.
+fn show<H: Handler>(
+    dev: &Device<Bound>,
+    channels: &[Arc<Channel<H>>],
+) -> Result<KVec<Pin<KBox<File<Arc<Channel<H>>>>>>> {
+    let mut files = KVec::new();
+    let Some(dir) = dev.debugfs_dir() else {
+        return Ok(files);
+    };
+    for (number, channel) in channels.iter().enumerate() {
+        let name = CString::try_from_fmt(fmt!("queue{number}"))?;
+        let file = dir.read_callback_file(&name, channel.clone(), &|channel, f| channel.show(f));
+        files.push(KBox::pin_init(file, GFP_KERNEL)?, GFP_KERNEL)?;
+    }
+    Ok(files)
 }
 
 /// Stops the device: it raises no interrupt and touches no memory after this. May sleep.

@@ -51,7 +51,20 @@ use super::wire::{
 };
 
 /// From so many entries on, 16-bit indices cannot tell whether the device asked for one of them.
-const TOO_MANY_TO_TELL: u32 = u16::MAX as u32;
+const TOO_MANY_TO_TELL: u64 = u16::MAX as u64;
+
+/// What a queue has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statistics {
+    /// How many buffers were added.
+    pub added: u64,
+    /// How often the device was to be notified of some.
+    pub notifications: u64,
+    /// How often it did not want to be.
+    pub suppressed: u64,
+    /// The most buffers that the device had used when the driver looked.
+    pub largest_batch: u16,
+}
 
 /// A split virtqueue.
 ///
@@ -70,11 +83,14 @@ pub struct Ring<B: Barriers, S: DerefMut<Target = [DescState]>> {
     last_used: u16,
     /// Used index as last read from the device.
     used_seen: u16,
-    /// How many chains were ever added; the low half is the available index. The other half lets
+    /// How many chains were ever added; the low part is the available index. The rest lets
     /// [`Self::prepare_notify`] notice that the 16-bit index went all the way round.
-    avail_idx: u32,
+    avail_idx: u64,
     /// What `avail_idx` was when the device was last considered for a notification.
-    notified: u32,
+    notified: u64,
+    notifications: u64,
+    suppressed: u64,
+    largest_batch: u16,
     event_idx: bool,
     callbacks: bool,
     /// A `used_event` was written and no full barrier has followed.
@@ -111,6 +127,9 @@ impl<B: Barriers, S: DerefMut<Target = [DescState]>> Ring<B, S> {
             used_seen: 0,
             avail_idx: 0,
             notified: 0,
+            notifications: 0,
+            suppressed: 0,
+            largest_batch: 0,
             event_idx,
             callbacks: true,
             event_unordered: false,
@@ -218,12 +237,28 @@ impl<B: Barriers, S: DerefMut<Target = [DescState]>> Ring<B, S> {
         }
         self.notified = new;
         self.barriers.full();
-        if self.event_idx {
-            // CAST: Ring indices are the low halves of the counters.
+        let is_wanted = if self.event_idx {
+            // CAST: Ring indices are the low parts of the counters.
             added >= TOO_MANY_TO_TELL
                 || need_event(self.memory.read_avail_event(), new as u16, old as u16)
         } else {
             self.memory.read_used_flags() & USED_F_NO_NOTIFY == 0
+        };
+        if is_wanted {
+            self.notifications = self.notifications.wrapping_add(1);
+        } else {
+            self.suppressed = self.suppressed.wrapping_add(1);
+        }
+        is_wanted
+    }
+
+    /// Returns what the queue has done since it was new or restarted.
+    pub fn statistics(&self) -> Statistics {
+        Statistics {
+            added: self.avail_idx,
+            notifications: self.notifications,
+            suppressed: self.suppressed,
+            largest_batch: self.largest_batch,
         }
     }
 
@@ -289,6 +324,7 @@ impl<B: Barriers, S: DerefMut<Target = [DescState]>> Ring<B, S> {
             return Err(violation);
         }
         self.barriers.read();
+        self.largest_batch = self.largest_batch.max(pending);
         // INVARIANT: `pending` was compared, and the entries may be read after the barrier.
         self.used_seen = idx;
         if self.event_idx && self.callbacks {

@@ -199,4 +199,40 @@ mod beyond_c {
         vm.ok_within(30, "dd if=/dev/vda of=/dev/null bs=1M count=4 iflag=direct");
         vm.roundtrip("vda");
     }
+    /// U40: what a queue is and does is in debugfs, and agrees with what others count.
+    #[test]
+    fn debugfs_shows_what_the_queues_do() {
+        let mut vm = Guest::new()
+            .checking_leaks()
+            .disk(Disk::blank(16).option("queue-size=64"))
+            .boot();
+        let read = |vm: &mut guest::Vm, name: &str| -> u64 {
+            vm.ok(&format!(
+                "sed -n 's/^{name}: //p' /sys/kernel/debug/virtio/virtio0/queue0"
+            ))
+            .parse()
+            .expect("a number")
+        };
+        let interrupts = "awk '/virtio0-req/ { print $2 }' /proc/interrupts";
+        let requests = "awk '{ print $1 + $5 }' /sys/block/vda/stat";
+        let [added, before] = ["added", "interrupts"].map(|name| read(&mut vm, name));
+        let completed: u64 = vm.ok(requests).parse().expect("a number");
+        vm.ok("dd if=/dev/vda of=/dev/null bs=4k count=200 iflag=direct");
+        let completed = vm.ok(requests).parse::<u64>().expect("a number") - completed;
+        assert!(completed >= 200);
+        assert_eq!(read(&mut vm, "added") - added, completed);
+        let handled = read(&mut vm, "interrupts");
+        assert!(handled - before >= 1);
+        assert_eq!(handled, vm.ok(interrupts).parse::<u64>().expect("a number"));
+        assert_eq!(read(&mut vm, "size"), 64);
+        assert_eq!(read(&mut vm, "free") + read(&mut vm, "in_flight"), 64);
+        assert!(read(&mut vm, "notifications") >= 1);
+        assert!(read(&mut vm, "largest_batch") >= 1);
+        assert_eq!(read(&mut vm, "broken"), 0);
+        vm.ok("echo virtio0 > /sys/bus/virtio/drivers/virtio_blk/unbind");
+        vm.ok("[ ! -e /sys/kernel/debug/virtio/virtio0 ]");
+        vm.ok("echo virtio0 > /sys/bus/virtio/drivers/virtio_blk/bind");
+        vm.roundtrip("vda");
+        assert!(read(&mut vm, "added") > 10);
+    }
 }
