@@ -170,10 +170,7 @@ impl virtio::Driver for VirtioBlk {
 
     fn config_changed<'bound>(dev: &'bound Device<Bound>, data: Pin<&Disk<'bound>>) {
         if dev.is_gone() {
-            if !data.queues.is_closed() {
-                dev_err!(dev, "device needs a reset\n");
-                data.queues.recover();
-            }
+            data.queues.check();
             return;
         }
         if let Some(disk) = &*data.disk.lock() {
@@ -205,7 +202,8 @@ impl virtio::Driver for VirtioBlk {
         let Some(disk) = data.disk.lock().take() else {
             return;
         };
-        if data.queues.is_closed() || dev.is_absent() {
+        data.queues.settle();
+        if data.queues.is_closed() || dev.is_gone() {
             // Nothing in flight will ever come back.
             // Fail it first: file systems that are told wait for requests that they have sent.
             data.queues.fail();
@@ -214,6 +212,7 @@ impl virtio::Driver for VirtioBlk {
         // What is dirty is written now, which must not take for ever.
         data.queues.retire();
         drop(disk);
+        data.queues.fail();
     }
 }
 
@@ -299,7 +298,7 @@ fn start<'bound>(
     for channel in queues.channels() {
         channels.push(channel.clone(), GFP_KERNEL)?;
     }
-    let has_write_cache = Arc::new(AtomicBool::new(config.has_write_cache), GFP_KERNEL)?;
+    let has_write_cache = Arc::pin_init(new_mutex!(config.has_write_cache), GFP_KERNEL)?;
     let shared = Arc::new(
         Shared {
             channels,
@@ -386,13 +385,13 @@ fn find_queues<'bound>(
 fn restore_cache_type(
     dev: &Device<Bound>,
     features: Negotiated<Feature>,
-    has_write_cache: &AtomicBool,
+    has_write_cache: &Mutex<bool>,
 ) -> Result {
     if !features.has(Feature::ConfigWce) {
         return Ok(());
     }
-    let wanted = has_write_cache.load(Ordering::Relaxed);
-    if Config::set_write_cache(dev, features, wanted)? && !wanted {
+    let wanted = has_write_cache.lock();
+    if Config::set_write_cache(dev, features, *wanted)? && !*wanted {
         dev_err!(dev, "device does not write through any more\n");
         return Err(EIO);
     }

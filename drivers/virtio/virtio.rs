@@ -52,6 +52,7 @@ pub use self::driver::Driver;
 pub use self::features::Features;
 pub use self::status::Status;
 
+use bindings_ext as bindings;
 use kernel::prelude::*;
 
 module! {
@@ -68,11 +69,31 @@ struct VirtioModule {
     #[pin]
     _bus: bus::Registration,
     _debug: debug::Root,
+    _workqueue: Workqueue,
+}
+
+/// The workqueue of all work items of the stack.
+struct Workqueue(());
+
+impl Workqueue {
+    fn new() -> Result<Self> {
+        // SAFETY: Called once, by the module's initialization.
+        kernel::error::to_result(unsafe { bindings::rust_ext_workqueue_create() })?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Workqueue {
+    fn drop(&mut self) {
+        // SAFETY: It was created; every device is gone, and with it what could queue work.
+        unsafe { bindings::rust_ext_workqueue_destroy() };
+    }
 }
 
 impl kernel::InPlaceModule for VirtioModule {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            _workqueue: Workqueue::new()?,
             // SAFETY: A module is initialized once.
             _debug: unsafe { debug::Root::new() },
             _bus <- bus::Registration::new(),

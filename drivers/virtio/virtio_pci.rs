@@ -143,8 +143,7 @@ impl pci_pm::Driver for PciDriver {
         Ok(())
     }
 
-    fn thaw<'bound>(dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) -> Result {
-        pci_io::start_dma(dev);
+    fn thaw<'bound>(_dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) -> Result {
         data.with_device(virtio::Device::restore)
     }
 
@@ -158,7 +157,6 @@ impl pci_pm::Driver for PciDriver {
     }
 
     fn reset_done<'bound>(dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) {
-        pci_io::start_dma(dev);
         match data.with_device(virtio::Device::finish_reset) {
             Err(error) if error != EOPNOTSUPP => {
                 dev_warn!(dev, "Reset done failure: {:?}\n", error);

@@ -30,6 +30,8 @@ void rust_ext_device_unlock(struct device *dev);
 
 void rust_ext_ida_init_once(struct ida *ida, u32 *ready);
 
+int rust_ext_workqueue_create(void);
+void rust_ext_workqueue_destroy(void);
 void rust_ext_init_work(struct work_struct *work, void (*func)(struct work_struct *work));
 bool rust_ext_schedule_work(struct work_struct *work);
 void rust_ext_init_delayed_work(struct delayed_work *work, void (*func)(struct work_struct *work));

@@ -2,8 +2,6 @@
 
 //! The sysfs attributes that this driver adds to a disk: `serial` and `cache_type`.
 
-use core::sync::atomic::Ordering;
-
 use blk_mq::{
     AttributeMode,
     DiskAttribute,
@@ -48,7 +46,7 @@ fn serial_show(disk: &GenDisk<Disks>, out: &mut TextBuffer<'_>) -> Result {
 
 fn cache_type_show(disk: &GenDisk<Disks>, out: &mut TextBuffer<'_>) -> Result {
     let shared = disk.queue_data();
-    out.push_bytes(if shared.has_write_cache.load(Ordering::Relaxed) {
+    out.push_bytes(if *shared.has_write_cache.lock() {
         WRITE_BACK
     } else {
         WRITE_THROUGH
@@ -64,13 +62,15 @@ fn cache_type_store(disk: &GenDisk<Disks>, text: &[u8]) -> Result {
         _ => return Err(EINVAL),
     };
     let shared = disk.queue_data();
-    let dev = shared.dev.try_bound()?;
-    // The device has the last word.
-    let has_write_cache = Config::set_write_cache(&dev, shared.features, wanted)?;
-    shared
-        .has_write_cache
-        .store(has_write_cache, Ordering::Relaxed);
+    // The device has the last word. It is not kept from being unbound while requests are waited for.
+    {
+        let dev = shared.dev.try_bound()?;
+        let mut has_write_cache = shared.has_write_cache.lock();
+        *has_write_cache = Config::set_write_cache(&dev, shared.features, wanted)?;
+    }
     disk.update_limits(|limits| {
+        // Of two that write, both go by what came last.
+        let has_write_cache = *shared.has_write_cache.lock();
         limits.set_features(
             limits
                 .features()

@@ -2,8 +2,6 @@
 
 //! What the block layer calls: requests in, completions out, the map from CPUs to queues.
 
-use core::sync::atomic::AtomicBool;
-
 use blk_mq::{
     Borrowed,
     CompletionBatch,
@@ -24,7 +22,8 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        Arc, //
+        Arc,
+        Mutex, //
     },
 };
 use virtio::{
@@ -57,7 +56,7 @@ pub(crate) struct Shared {
     /// The legacy geometry that the device told.
     pub(crate) geometry: Option<Geometry>,
     /// Whether written data may be lost until it is flushed.
-    pub(crate) has_write_cache: Arc<AtomicBool>,
+    pub(crate) has_write_cache: Arc<Mutex<bool>>,
     /// The features that were agreed on with the device.
     pub(crate) features: Negotiated<Feature>,
     /// The device, which may be gone.

@@ -371,7 +371,9 @@ impl RequestQueue {
     /// Has the device reset if it still has a request whose time is over, unless the request is
     /// done and only the interrupt got lost. Returns whether the device is reset.
     pub(crate) fn time_out(&self, live: &Live<Self>, tag: u32) -> bool {
-        self.used(live);
+        let mut done = OwnedBatch::new();
+        self.poll(live, &mut done.batch());
+        done.end();
         let is_stuck = live.with(|queue, _| {
             let late = queue
                 .tokens_mut()

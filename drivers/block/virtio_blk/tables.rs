@@ -9,7 +9,10 @@ use kernel::{
     alloc::flags::GFP_NOWAIT,
     page::PAGE_SIZE,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        Arc,
+        UniqueArc, //
+    },
 };
 use virtio_ring::{
     Area,
@@ -149,7 +152,9 @@ impl Class {
         let made = self.made + count;
         // None of the tables in use may find the list full.
         self.free.reserve(made - self.free.len(), GFP_NOWAIT).ok()?;
-        let area = Arc::new(queue.new_area(count * table_len).ok()?, GFP_NOWAIT).ok()?;
+        // The area comes last: under the lock it could not be freed.
+        let place = UniqueArc::new_uninit(GFP_NOWAIT).ok()?;
+        let area: Arc<_> = place.write(queue.new_area(count * table_len).ok()?).into();
         self.made = made;
         *left = rest;
         // CAST: No more than there are bytes in a page.

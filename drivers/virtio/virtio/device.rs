@@ -21,7 +21,10 @@ use kernel::{
     },
     prelude::*,
     sync::aref::AlwaysRefCounted,
-    types::Opaque, //
+    types::{
+        NotThreadSafe,
+        Opaque, //
+    },
 };
 
 use crate::{
@@ -81,8 +84,8 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
     /// Returns the features that were agreed on, none before that.
     #[inline]
     pub fn features(&self) -> Features {
-        // SAFETY: By the type invariant the structure is valid; the words are written only in
-        // `probe` and `restore`, which the driver core serializes with every use.
+        // SAFETY: By the type invariant the structure is valid; the words are written only while
+        // a driver is being bound, and not used by anybody else then.
         let words = unsafe { (*self.as_raw()).__bindgen_anon_1.features_array };
         Features::from_words(words)
     }
@@ -169,7 +172,7 @@ impl Device {
             }
         }
         // INVARIANT: The lock was taken just now.
-        let guard = BoundGuard(self);
+        let guard = BoundGuard(self, NotThreadSafe);
         // SAFETY: The field is valid with the lock held.
         if unsafe { (*raw).dev.driver.is_null() } {
             return Err(ENODEV);
@@ -183,7 +186,7 @@ impl Device {
 /// # Invariants
 ///
 /// The device's lock is held. If this is given out, a driver is bound.
-pub struct BoundGuard<'a>(&'a Device);
+pub struct BoundGuard<'a>(&'a Device, NotThreadSafe);
 
 impl core::ops::Deref for BoundGuard<'_> {
     type Target = Device<Bound>;
@@ -268,8 +271,8 @@ impl Device<Bound> {
         });
     }
 
-    /// Returns whether what the device has in flight will not come back: it does not answer any
-    /// more, it says that it needs a reset (CORE-STATUS-4), or it has been reset behind the
+    /// Returns whether what the device has in flight will not come back, unless it is being reset
+    /// just now: it does not answer any more, it says that it needs a reset (CORE-STATUS-4), or it has been reset behind the
     /// driver's back, as one that was taken out and put back in.
     pub fn is_gone(&self) -> bool {
         let status = self.status();
@@ -278,9 +281,9 @@ impl Device<Bound> {
             || !status.contains(Status::DRIVER_OK)
     }
 
-    /// Returns whether the device does not answer any more.
-    pub fn is_absent(&self) -> bool {
-        self.status().is_gone()
+    /// Reads the device status field.
+    pub fn device_status(&self) -> Status {
+        self.status()
     }
 
     /// Tells the device about its queues again, after a reset and before `DRIVER_OK`. Called by

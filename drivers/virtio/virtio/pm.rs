@@ -2,7 +2,8 @@
 
 //! Devices that lose their state, and get it back: suspend, and a reset by the transport.
 //!
-//! A transport calls these, with the device's lock held; they may sleep. The way back repeats the
+//! A transport calls these, with the device's lock held; they may sleep. Only
+//! [`restart`](Device::restart) is also called by `virtio_ring`, at any time. The way back repeats the
 //! initialization sequence (VIRTIO 1.4, 3.1.1 "Driver Requirements: Device Initialization") with
 //! the features that were agreed on before, as the driver has built on these.
 
@@ -106,7 +107,15 @@ impl Device<Bound> {
             }
             return Ok(());
         }
-        self.restart(|| self.call(operation))?;
+        self.restart(|| self.call(operation)).inspect_err(|_| {
+            // What the driver still has would wait for ever.
+            let shutdown = BoundDriver::of(self).and_then(|driver| driver.raw().shutdown);
+            if let Some(shutdown) = shutdown {
+                // SAFETY: The driver's own operation, called while it is bound.
+                unsafe { shutdown(self.as_raw()) };
+                self.add_status(Status::ACKNOWLEDGE | Status::DRIVER | Status::FAILED);
+            }
+        })?;
         self.set_config_core_enabled(true);
         Ok(())
     }

@@ -87,8 +87,8 @@ impl IrqAffinity {
 /// Access to one virtio device over some kind of hardware.
 ///
 /// All operations are called from a context that may sleep. The device's lock of the driver core
-/// serializes `accept_features`, `find_vqs` and `del_vqs`; the others may be called at any time
-/// between registration and its end.
+/// serializes `find_vqs` and `del_vqs`; the others may be called at any time between registration
+/// and its end.
 ///
 /// # Safety
 ///
@@ -574,8 +574,11 @@ impl<T: Transport> Ops<T> {
         let (transport, dev) = unsafe { (Self::transport(vdev), Device::<Bound>::from_raw(vdev)) };
         from_result(|| {
             let accepted = transport.accept_features(dev, dev.features())?;
-            // SAFETY: Nothing else uses the words while a driver is being bound.
-            unsafe { (*vdev).__bindgen_anon_1.features_array = accepted.words() };
+            // Those of a device that is used again after a reset stay.
+            if accepted != dev.features() {
+                // SAFETY: Nothing else uses the words while a driver is being bound.
+                unsafe { (*vdev).__bindgen_anon_1.features_array = accepted.words() };
+            }
             Ok(0)
         })
     }

@@ -243,6 +243,8 @@ unsafe impl Transport for PciTransport<'_> {
         if slot.is_some() {
             return Err(EBUSY);
         }
+        // One that did not finish an earlier reset has lost this.
+        pci_io::start_dma(self.dev);
         let request = Request {
             dev,
             queues,
@@ -269,6 +271,8 @@ unsafe impl Transport for PciTransport<'_> {
     }
 
     fn restore_vqs(&self, dev: &virtio::Device<Bound>) -> Result {
+        // It has been reset, and knows of no memory yet.
+        pci_io::start_dma(self.dev);
         self.active.lock().as_ref().ok_or(EINVAL)?.restore(dev)
     }
 

@@ -103,7 +103,7 @@ impl<H: Handler> Live<H> {
         let locked = &mut *guard;
         let (result, submission) = f(&mut locked.queue, &mut locked.state);
         if submission == Submission::Notify
-            && locked.queue.virtqueue().is_ready()
+            && locked.queue.virtqueue().is_live()
             && locked.queue.prepare_notify()
         {
             let vq: *const Virtqueue = locked.queue.virtqueue();
@@ -125,6 +125,19 @@ impl<H: Handler> Live<H> {
         self.with(|queue, _| {
             queue.virtqueue().break_queue();
             ((), Submission::Hold)
+        });
+    }
+
+    /// Returns whether the queue is out of use.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.with(|queue, _| (queue.virtqueue().is_broken(), Submission::Hold))
+    }
+
+    /// Lets the device be notified, now that it is live, and does so for what was added before.
+    pub(crate) fn set_live(&self) {
+        self.with(|queue, _| {
+            queue.virtqueue().set_live();
+            ((), Submission::Notify)
         });
     }
 

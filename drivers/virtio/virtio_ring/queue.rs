@@ -177,7 +177,7 @@ impl<T> Queue<T> {
         self.ring().num_free()
     }
 
-    /// Returns what the queue has done since it was new or restarted.
+    /// Returns what the queue has done since it was new.
     pub(crate) fn statistics(&mut self) -> Statistics {
         self.ring().statistics()
     }

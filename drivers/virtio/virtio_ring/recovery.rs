@@ -8,14 +8,9 @@
 //! One that fails again and again is given up. The same steps serve a driver whose device loses
 //! its state while the system is suspended.
 
+use core::ptr::NonNull;
+
 use bindings_ext as bindings;
-use core::{
-    ptr::NonNull,
-    sync::atomic::{
-        AtomicBool,
-        Ordering, //
-    },
-};
 use kernel::{
     debugfs::File,
     device::Bound,
@@ -33,7 +28,10 @@ use kernel::{
     },
     types::Opaque, //
 };
-use virtio::Device;
+use virtio::{
+    Device,
+    Status, //
+};
 
 use crate::channel::{
     Channel,
@@ -78,6 +76,19 @@ struct Watched {
     idle: u32,
 }
 
+/// What a device is used for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// All that it can do.
+    Live,
+    /// Nothing, for now.
+    Suspended,
+    /// What is in flight and what still comes; the next failure is the end.
+    Retired,
+    /// Nothing any more.
+    Closed,
+}
+
 /// Puts back what a driver had written to the configuration of its device.
 pub(crate) type Configure = KBox<dyn Fn(&Device<Bound>) -> Result + Send + Sync>;
 
@@ -101,10 +112,9 @@ pub(crate) struct Guard<'bound, H: Handler> {
     /// What the driver puts back into the configuration after a reset.
     #[pin]
     configure: Mutex<Option<Configure>>,
-    /// Whether the next failure ends the use of the device.
-    is_retired: AtomicBool,
-    is_closed: AtomicBool,
-    is_suspended: AtomicBool,
+    /// Held for every change of what the device is used for, so that one ends before the next.
+    #[pin]
+    mode: Mutex<Mode>,
     _debugfs: KVec<Pin<KBox<File<Arc<Channel<H>>>>>>,
 }
 
@@ -128,10 +138,9 @@ impl<'bound, H: Handler> Guard<'bound, H> {
             restarts <- new_mutex!(Restarts { since: None, count: 0 }),
             watched <- new_mutex!(Watched { used: 0, idle: 0 }),
             configure <- new_mutex!(None),
-            is_retired: AtomicBool::new(false),
-            is_closed: AtomicBool::new(false),
-            is_suspended: AtomicBool::new(false),
-            _debugfs: show(dev, channels)?,
+            mode <- new_mutex!(Mode::Live),
+            // Nothing depends on them.
+            _debugfs: show(dev, channels).unwrap_or_default(),
         })
     }
 
@@ -153,7 +162,7 @@ impl<'bound, H: Handler> Guard<'bound, H> {
 
     /// Returns whether the device has been given up.
     pub(crate) fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::Relaxed)
+        *self.mode.lock() == Mode::Closed
     }
 
     fn for_each_live(&self, f: impl Fn(&crate::Live<H>)) {
@@ -171,18 +180,30 @@ impl<'bound, H: Handler> Guard<'bound, H> {
         this.recover();
     }
 
-    /// Resets the device and has it used again, or gives it up.
+    /// Resets a device that has failed and has it used again, or gives it up.
     fn recover(&self) {
-        if self.is_closed() {
+        let mut mode = self.mode.lock();
+        if matches!(*mode, Mode::Suspended | Mode::Closed) {
             return;
         }
-        if self.is_retired.load(Ordering::Relaxed) || self.dev.is_absent() {
-            self.close();
+        let status = self.dev.device_status();
+        let needs_reset = status.contains(Status::NEEDS_RESET);
+        // One that somebody else has reset may be another device by now.
+        let is_ours = !status.is_gone() && status.contains(Status::DRIVER_OK);
+        if is_ours && !needs_reset && !self.has_broken_queue() {
+            // A reset that came before has mended what this one was about.
+            return;
+        }
+        if needs_reset && is_ours {
+            dev_err!(self.dev, "device needs a reset\n");
+        }
+        if *mode == Mode::Retired || !is_ours {
+            self.close(&mut mode);
             return;
         }
         if !self.restarts.lock().allow() {
             dev_err!(self.dev, "device fails again and again, it is given up\n");
-            self.close();
+            self.close(&mut mode);
             return;
         }
         self.stop();
@@ -194,9 +215,14 @@ impl<'bound, H: Handler> Guard<'bound, H> {
             }
             Err(error) => {
                 dev_err!(self.dev, "device cannot be used again: {:?}\n", error);
-                self.close();
+                self.close(&mut mode);
             }
         }
+    }
+
+    fn has_broken_queue(&self) -> bool {
+        let mut channels = self.channels.iter();
+        channels.any(|channel| channel.access().is_some_and(|live| live.is_broken()))
     }
 
     /// Resets the device and gives all that it had back to the handlers, for now. Sleeps.
@@ -215,27 +241,29 @@ impl<'bound, H: Handler> Guard<'bound, H> {
     ///
     /// # Errors
     ///
-    /// `ENODEV` if the device has been given up, and what the transport and the driver say.
+    /// What the transport and the driver say.
     fn resume(&self) -> Result {
-        if self.is_closed() {
-            return Err(ENODEV);
-        }
         self.for_each_live(crate::Live::restart);
         self.dev.restore_vqs()?;
         if let Some(configure) = &*self.configure.lock() {
             configure(self.dev)?;
         }
-        self.start();
+        self.go_live();
         Ok(())
     }
 
-    /// Makes the device live: interrupts are let through, and `DRIVER_OK` is set (CORE-INIT-11).
-    ///
-    /// The device is notified of what was added before only now (CORE-INIT-14).
+    /// Makes the device live for the first time.
     pub(crate) fn start(&self) {
+        let _mode = self.mode.lock();
+        self.go_live();
+    }
+
+    /// Lets interrupts through, sets `DRIVER_OK` (CORE-INIT-11), and only then notifies the device
+    /// of what has been added (CORE-INIT-14).
+    fn go_live(&self) {
         self.for_each_live(crate::Live::set_ready);
         self.dev.set_driver_ok();
-        self.for_each_live(crate::Live::notify);
+        self.for_each_live(crate::Live::set_live);
     }
 
     /// Breaks the queues and resets the device. Sleeps.
@@ -251,57 +279,74 @@ impl<'bound, H: Handler> Guard<'bound, H> {
     }
 
     /// Resets the device and gives all that it had back to the handlers, for good. Sleeps.
-    fn close(&self) {
-        self.is_closed.store(true, Ordering::Relaxed);
+    fn close(&self, mode: &mut Mode) {
+        *mode = Mode::Closed;
         self.quiet();
         for channel in &self.channels {
             channel.close();
         }
     }
 
-    /// Waits for the work, and sees to it that it does not run until [`restart`](Self::restart).
-    /// Sleeps.
-    fn disable(&self) {
+    /// Has the device looked after, as when a queue is found broken. Returns at once.
+    pub(crate) fn check(&self) {
         // SAFETY: By the type invariant it is initialized.
-        unsafe { bindings::disable_work_sync(self.work.get()) };
+        unsafe { bindings::rust_ext_schedule_work(self.work.get()) };
+    }
+
+    /// Waits for a reset that is at work. Sleeps.
+    pub(crate) fn settle(&self) {
+        // SAFETY: By the type invariant it is initialized.
+        unsafe { bindings::flush_work(self.work.get()) };
     }
 
     /// Gives the device up. Sleeps.
     pub(crate) fn fail(&self) {
-        self.disable();
-        self.close();
+        self.close(&mut self.mode.lock());
     }
 
     /// Stops the use of a device that is going to lose its state. Sleeps.
     pub(crate) fn suspend(&self) {
-        self.disable();
-        self.is_suspended.store(true, Ordering::Relaxed);
-        self.stop();
+        let mut mode = self.mode.lock();
+        if *mode == Mode::Live {
+            self.stop();
+            *mode = Mode::Suspended;
+        }
     }
 
     /// Uses the device again after [`suspend`](Self::suspend). Sleeps.
     ///
     /// # Errors
     ///
-    /// As `resume`.
+    /// `ENODEV` if the device has been given up, and as `resume`.
     pub(crate) fn restart(&self) -> Result {
-        let result = self.resume();
-        self.is_suspended.store(false, Ordering::Relaxed);
-        // SAFETY: By the type invariant it is initialized; `suspend` has disabled it.
-        unsafe { bindings::enable_work(self.work.get()) };
-        result
+        let mut mode = self.mode.lock();
+        match *mode {
+            Mode::Suspended => {}
+            // The device has lost its state with no word before.
+            Mode::Live => self.stop(),
+            Mode::Retired | Mode::Closed => return Err(ENODEV),
+        }
+        self.resume()
+            .inspect_err(|_| self.for_each_live(crate::Live::break_queue))?;
+        *mode = Mode::Live;
+        // A failure that came before could do nothing.
+        self.check();
+        Ok(())
     }
 
     /// Has the next failure end the use of the device, and takes it for one if nothing in flight
     /// comes back for long.
     pub(crate) fn retire(&self) {
-        self.is_retired.store(true, Ordering::Relaxed);
-        if self.is_suspended.load(Ordering::Relaxed) {
+        let mut mode = self.mode.lock();
+        match *mode {
+            Mode::Live => {
+                *mode = Mode::Retired;
+                self.look_later();
+            }
             // Nobody is going to wake it up any more.
-            self.close();
-            return;
+            Mode::Suspended => self.close(&mut mode),
+            Mode::Retired | Mode::Closed => {}
         }
-        self.look_later();
     }
 
     fn look_later(&self) {
@@ -338,7 +383,7 @@ impl<'bound, H: Handler> Guard<'bound, H> {
             }
         }
         let mut watched = self.watched.lock();
-        if in_flight == 0 || used != watched.used {
+        if (in_flight == 0 && !self.has_broken_queue()) || used != watched.used {
             *watched = Watched { used, idle: 0 };
         } else {
             watched.idle = watched.idle.saturating_add(1);
@@ -377,7 +422,8 @@ impl<H: Handler> PinnedDrop for Guard<'_, H> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: By the type invariant it is initialized.
         unsafe { bindings::disable_delayed_work_sync(self.watch.get()) };
-        self.disable();
-        self.close();
+        // SAFETY: As above.
+        unsafe { bindings::disable_work_sync(self.work.get()) };
+        self.fail();
     }
 }

@@ -88,6 +88,8 @@ pub struct Ring<B: Barriers, S: DerefMut<Target = [DescState]>> {
     avail_idx: u64,
     /// What `avail_idx` was when the device was last considered for a notification.
     notified: u64,
+    /// How many chains had been added when the queue was restarted.
+    added_before: u64,
     notifications: u64,
     suppressed: u64,
     largest_batch: u16,
@@ -127,6 +129,7 @@ impl<B: Barriers, S: DerefMut<Target = [DescState]>> Ring<B, S> {
             used_seen: 0,
             avail_idx: 0,
             notified: 0,
+            added_before: 0,
             notifications: 0,
             suppressed: 0,
             largest_batch: 0,
@@ -252,10 +255,10 @@ impl<B: Barriers, S: DerefMut<Target = [DescState]>> Ring<B, S> {
         is_wanted
     }
 
-    /// Returns what the queue has done since it was new or restarted.
+    /// Returns what the queue has done since it was new, over restarts.
     pub fn statistics(&self) -> Statistics {
         Statistics {
-            added: self.avail_idx,
+            added: self.added_before.wrapping_add(self.avail_idx),
             notifications: self.notifications,
             suppressed: self.suppressed,
             largest_batch: self.largest_batch,
@@ -427,6 +430,7 @@ impl<B: Barriers, S: DerefMut<Target = [DescState]>> Ring<B, S> {
         // INVARIANT: Nothing is in flight or used.
         self.last_used = 0;
         self.used_seen = 0;
+        self.added_before = self.added_before.wrapping_add(self.avail_idx);
         self.avail_idx = 0;
         self.notified = 0;
         self.callbacks = true;

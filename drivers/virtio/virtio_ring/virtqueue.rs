@@ -84,6 +84,7 @@ pub struct Virtqueue {
     ring: UnsafeCell<KernelRing>,
     is_claimed: AtomicBool,
     is_ready: AtomicBool,
+    is_live: AtomicBool,
     is_broken: AtomicBool,
     context: AtomicPtr<c_void>,
     failure: AtomicPtr<bindings::work_struct>,
@@ -159,6 +160,7 @@ impl Virtqueue {
                 ring: UnsafeCell::new(ring),
                 is_claimed: AtomicBool::new(false),
                 is_ready: AtomicBool::new(false),
+                is_live: AtomicBool::new(false),
                 is_broken: AtomicBool::new(false),
                 context: AtomicPtr::new(core::ptr::null_mut()),
                 failure: AtomicPtr::new(core::ptr::null_mut()),
@@ -262,11 +264,14 @@ impl Virtqueue {
     /// Takes the queue out of use: from now on the device is not notified, and no interrupt is
     /// handled.
     pub fn break_queue(&self) {
+        // Whoever has seen the queue live is waited for before the device is reset.
+        self.is_live.store(false, Ordering::Relaxed);
         self.is_broken.store(true, Ordering::Relaxed);
     }
 
     /// Puts the queue back into use, as it was before the driver was ready.
     pub(crate) fn mend(&self) {
+        self.is_live.store(false, Ordering::Relaxed);
         self.is_ready.store(false, Ordering::Relaxed);
         self.is_broken.store(false, Ordering::Relaxed);
     }
@@ -279,7 +284,19 @@ impl Virtqueue {
 
     /// Returns whether the device is live, so that it may be notified.
     #[inline]
-    pub(crate) fn is_ready(&self) -> bool {
+    pub(crate) fn is_live(&self) -> bool {
+        self.is_live.load(Ordering::Acquire)
+    }
+
+    /// Lets the device be notified, now that it is live.
+    pub(crate) fn set_live(&self) {
+        if !self.is_broken() {
+            self.is_live.store(true, Ordering::Release);
+        }
+    }
+
+    /// Returns whether the driver is ready for interrupts.
+    fn is_ready(&self) -> bool {
         self.is_ready.load(Ordering::Acquire)
     }
 
