@@ -92,6 +92,9 @@ enum Mode {
 /// Puts back what a driver had written to the configuration of its device.
 pub(crate) type Configure = KBox<dyn Fn(&Device<Bound>) -> Result + Send + Sync>;
 
+/// A file that shows a channel.
+type DebugFile<H> = Pin<KBox<File<Arc<Channel<H>>>>>;
+
 /// The channels of a device, and the work that ends or restarts its use of them.
 ///
 /// # Invariants
@@ -115,7 +118,7 @@ pub(crate) struct Guard<'bound, H: Handler> {
     /// Held for every change of what the device is used for, so that one ends before the next.
     #[pin]
     mode: Mutex<Mode>,
-    _debugfs: KVec<Pin<KBox<File<Arc<Channel<H>>>>>>,
+    _debugfs: KVec<DebugFile<H>>,
 }
 
 impl<'bound, H: Handler> Guard<'bound, H> {
@@ -396,7 +399,7 @@ impl<'bound, H: Handler> Guard<'bound, H> {
 fn show<H: Handler>(
     dev: &Device<Bound>,
     channels: &[Arc<Channel<H>>],
-) -> Result<KVec<Pin<KBox<File<Arc<Channel<H>>>>>>> {
+) -> Result<KVec<DebugFile<H>>> {
     let mut files = KVec::new();
     let Some(dir) = dev.debugfs_dir() else {
         return Ok(files);
