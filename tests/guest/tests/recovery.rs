@@ -27,6 +27,10 @@ const LIES: [(u32, &str); 6] = [
     (12, "device needs a reset"),
 ];
 
+/// Whether a disk has had a write in flight for a second, and done none.
+const IS_STUCK: &str = "look() { awk '{ print $5, $9 }' /sys/block/vda/stat; }
+    before=$(look); sleep 1; [ \"$before\" = \"$(look)\" ] && [ ${before#* } -gt 0 ]";
+
 /// A guest with eight megabytes that differ from page to page in `/run/data`.
 fn guest() -> Vm {
     let mut vm = Guest::new().checking_leaks().cpus(2).boot();
@@ -142,10 +146,7 @@ mod beyond_c {
         load(&mut vm, "num_queues=2 fault=7 fault_after=100");
         vm.wait_until(10, "[ -b /dev/vda ]");
         vm.spawn("io", "dd if=/run/data of=/dev/vda bs=16k oflag=direct");
-        vm.wait_until(
-            10,
-            "[ \"$(awk '{ print $9 }' /sys/block/vda/stat)\" -gt 0 ]",
-        );
+        vm.wait_until(20, IS_STUCK);
         unload(&mut vm);
         assert!(!vm.join("io", 10).is_ok());
         let log = vm.ok("dmesg");
@@ -155,10 +156,7 @@ mod beyond_c {
         load(&mut vm, "num_queues=2 fault=7 fault_after=100");
         vm.wait_until(10, "[ -b /dev/vda ]");
         vm.spawn("io", "dd if=/run/data of=/dev/vda bs=16k oflag=direct");
-        vm.wait_until(
-            10,
-            "[ \"$(awk '{ print $9 }' /sys/block/vda/stat)\" -gt 0 ]",
-        );
+        vm.wait_until(20, IS_STUCK);
         vm.finish();
     }
 }
