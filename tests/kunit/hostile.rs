@@ -220,7 +220,7 @@ mod tests {
         rig.trace().clear();
         rig.ring(|ring| ring.finish_id(77, 0))?;
         check!(rig.interrupt());
-        check!(rig.wait_for_recovery());
+        check!(rig.wait_for(|| rig.trace().count(Event::Driver(Step::ConfigChanged)) > 0));
         check!(rig.trace().is(&[
             Event::Reset,
             Event::Driver(Step::Unused),

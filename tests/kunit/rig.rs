@@ -300,7 +300,7 @@ impl Rig {
     }
 
     /// Waits until something is so and all tokens are gone.
-    fn wait_for(&self, is_so: impl Fn() -> bool) -> bool {
+    pub fn wait_for(&self, is_so: impl Fn() -> bool) -> bool {
         for _ in 0..500 {
             if is_so() && self.script.tokens() == 0 {
                 return true;

@@ -146,7 +146,9 @@ pub trait Driver: 'static {
 
     /// Ends the use of the device, before the data is dropped; the device is reset in between.
     ///
-    /// May sleep. What needs a working device, such as letting requests finish, belongs here.
+    /// May sleep. What needs a working device, such as letting requests finish, belongs here. A
+    /// driver with queues gives them up at the end (`ReadyQueues::fail` of `virtio_ring`), or a
+    /// recovery that is at work can meet the reset.
     fn unbind<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>) {
         let _ = (dev, data);
     }
