@@ -9,7 +9,7 @@
 //!
 //! # Who owns what
 //!
-//! - [`transport::Registration`] owns a device; the transport drops it when the hardware goes.
+//! - [`registration::Registration`] owns a device; the transport drops it when the hardware goes.
 //! - [`Device`] is the view of a device that drivers get. Its context says what may be done with
 //!   it: see [`kernel::device::DeviceContext`].
 //! - The data of a driver lives from `probe` to `unbind`. The device is reset after `unbind` and
@@ -36,10 +36,14 @@ pub mod driver;
 pub mod features;
 #[path = "virtio/id.rs"]
 pub mod id;
+#[path = "virtio/ops.rs"]
+mod ops;
 #[path = "virtio/pm.rs"]
 mod pm;
 #[path = "virtio/probe.rs"]
 mod probe;
+#[path = "virtio/registration.rs"]
+pub mod registration;
 #[path = "virtio/status.rs"]
 pub mod status;
 #[path = "virtio/tagged.rs"]

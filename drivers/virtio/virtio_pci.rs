@@ -56,10 +56,8 @@ use kernel::{
 };
 use virtio::{
     id::DeviceId,
-    transport::{
-        Registration,
-        Transport, //
-    },
+    registration::Registration,
+    transport::Transport, //
 };
 
 use self::{

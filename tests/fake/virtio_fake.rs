@@ -26,7 +26,7 @@ use kernel::{
 use virtio::{
     features,
     id::DeviceId,
-    transport::Registration,
+    registration::Registration,
     Features, //
 };
 

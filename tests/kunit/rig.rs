@@ -22,7 +22,7 @@ use virtio::{
     driver::Adapter,
     features,
     id::DeviceId,
-    transport::Registration,
+    registration::Registration,
     Device,
     Features, //
 };

@@ -21,7 +21,7 @@ use crate::{
         Feature,
         Negotiated, //
     },
-    transport, Device,
+    registration, Device,
 };
 
 /// An integer that a field can hold.
@@ -185,7 +185,7 @@ impl<F: Feature> Config<'_, F> {
             return Err(ENOENT);
         }
         let end = field.offset.checked_add(size_of::<V>()).ok_or(EIO)?;
-        match transport::config_len(self.dev) {
+        match registration::config_len(self.dev) {
             Some(len) if end > len => {
                 dev_err!(
                     self.dev,

@@ -30,11 +30,12 @@ use kernel::{
 use crate::{
     features,
     id::DeviceId,
+    registration,
     status::{
         Status,
         StatusField, //
     },
-    transport, Features,
+    Features,
 };
 
 /// A virtio device.
@@ -42,7 +43,7 @@ use crate::{
 /// # Invariants
 ///
 /// The pointer is to a valid `struct virtio_device` that was initialized by
-/// [`crate::transport::Registration`]; its `config` table has every operation that this crate
+/// [`crate::registration::Registration`]; its `config` table has every operation that this crate
 /// calls. While the context is [`Bound`] or more, the device is registered.
 #[repr(transparent)]
 pub struct Device<Ctx: device::DeviceContext = device::Normal>(
@@ -293,7 +294,7 @@ impl Device<Bound> {
     ///
     /// `EOPNOTSUPP` if the transport cannot do that, and what it says.
     pub fn restore_vqs(&self) -> Result {
-        transport::restore_vqs(self)
+        registration::restore_vqs(self)
     }
 
     /// Sets `DRIVER_OK`: from here on the device may be notified, and may use its queues.

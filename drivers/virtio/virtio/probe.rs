@@ -16,6 +16,7 @@ use crate::{
         self,
         Refusal, //
     },
+    registration,
     status::{
         Acknowledged,
         FeaturesOk,
@@ -23,7 +24,7 @@ use crate::{
         HasDriver,
         StatusField, //
     },
-    transport, Device, Features, Status,
+    Device, Features, Status,
 };
 
 /// The virtio driver that a device is bound to.
@@ -195,7 +196,7 @@ pub(crate) fn shutdown(dev: &Device<Bound>) {
 /// Takes a device's queues out of use and resets it.
 pub(crate) fn silence(dev: &Device<Bound>) {
     // First of all, so that nothing is added or completed behind the reset (CORE-INIT-14).
-    transport::break_queues(dev);
+    registration::break_queues(dev);
     dev.synchronize_callbacks();
     if dev.reset().is_err() {
         dev_warn!(dev, "device does not finish its reset\n");

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Devices on the bus, from their registration by a transport to its end.
+
+use core::{
+    cell::UnsafeCell,
+    ptr::NonNull, //
+};
+
+use bindings_ext as bindings;
+use ida::{
+    Ida,
+    Index, //
+};
+use kernel::{
+    device::{
+        self,
+        Bound, //
+    },
+    error::to_result,
+    prelude::*, //
+};
+
+use crate::{
+    bus,
+    id::DeviceId,
+    ops::{
+        ExtraOps,
+        Ops, //
+    },
+    status::{
+        Handshake,
+        StatusField, //
+    },
+    transport::Transport,
+    Device,
+    Status, //
+};
+
+/// What the bus keeps for a device of a Rust transport.
+///
+/// # Invariants
+///
+/// From registration until the [`Registration`] is dropped, `transport` points to its data.
+#[repr(C)]
+pub(crate) struct Instance {
+    vdev: bindings::virtio_device,
+    config_len: usize,
+    pub(crate) transport: *const c_void,
+    /// What the C table has no entry for.
+    extra: Option<&'static ExtraOps>,
+}
+
+// SAFETY: C structures, integers and pointers may be all zeroes.
+unsafe impl Zeroable for Instance {}
+
+/// Marks devices that are an [`Instance`]; devices of C transports have another type or none.
+#[repr(transparent)]
+struct DeviceType(UnsafeCell<bindings::device_type>);
+
+// SAFETY: The structure is never written.
+unsafe impl Sync for DeviceType {}
+
+static INSTANCE_TYPE: DeviceType = DeviceType(UnsafeCell::new(pin_init::zeroed()));
+
+/// Returns what the bus keeps for a device, if its transport is a Rust one. The pointer is valid
+/// while the device is bound; C code changes the first field at any time.
+fn instance(dev: &Device<Bound>) -> Option<*const Instance> {
+    let raw = dev.as_raw();
+    // SAFETY: The device is valid, and its type says whether it is in an `Instance`.
+    let is_ours = unsafe { core::ptr::eq((*raw).dev.type_, INSTANCE_TYPE.0.get()) };
+    is_ours.then(|| raw.cast::<Instance>().cast_const())
+}
+
+/// Returns the length of a device's configuration space, if its transport tells it.
+pub(crate) fn config_len(dev: &Device<Bound>) -> Option<usize> {
+    // SAFETY: The pointer is valid, and the field is never written after registration.
+    instance(dev).map(|instance| unsafe { (*instance).config_len })
+}
+
+/// Returns a device's transport and its operations that the C table has no entry for, if it is a
+/// Rust one.
+fn extra_ops(dev: &Device<Bound>) -> Option<(*const c_void, &'static ExtraOps)> {
+    let instance = instance(dev)?;
+    // SAFETY: The pointer is valid, and the fields are never written after registration.
+    unsafe { Some(((*instance).transport, (*instance).extra?)) }
+}
+
+/// Takes all queues of a device out of use, if its transport can do that.
+pub(crate) fn break_queues(dev: &Device<Bound>) {
+    if let Some((transport, ops)) = extra_ops(dev) {
+        // SAFETY: The function is for this transport, which is there while the device is
+        // registered.
+        unsafe { (ops.break_queues)(transport) };
+    }
+}
+
+/// Tells a device about its queues again.
+///
+/// # Errors
+///
+/// `EOPNOTSUPP` if its transport cannot do that, and those of [`Transport::restore_vqs`].
+pub(crate) fn restore_vqs(dev: &Device<Bound>) -> Result {
+    let (transport, ops) = extra_ops(dev).ok_or(EOPNOTSUPP)?;
+    // SAFETY: As in `break_queues`.
+    unsafe { (ops.restore_vqs)(transport, dev) }
+}
+
+/// A device on the bus. Dropping it takes the driver off and the device away.
+///
+/// # Invariants
+///
+/// `instance` is registered; it is freed with its last reference. Its `transport` is ours.
+pub struct Registration<T: Transport> {
+    instance: NonNull<Instance>,
+    transport: Pin<KBox<T>>,
+    _index: Index,
+}
+
+// SAFETY: Registering and unregistering can be done on any thread; the transport's data is `Send`
+// and `Sync` itself.
+unsafe impl<T: Transport> Send for Registration<T> {}
+// SAFETY: As above; a shared registration only gives out shared references.
+unsafe impl<T: Transport> Sync for Registration<T> {}
+
+impl<T: Transport> Registration<T> {
+    /// Registers a device with the given id below `parent`.
+    ///
+    /// The device is reset and acknowledged, then drivers are looked for, so that a driver may
+    /// have been bound when this returns.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `ETIMEDOUT` if the device does not finish its reset, and whatever adding the
+    /// device says.
+    pub fn new(
+        parent: &device::Device<Bound>,
+        id: DeviceId,
+        transport: impl PinInit<T, Error>,
+    ) -> Result<Self> {
+        let transport = KBox::pin_init(transport, GFP_KERNEL)?;
+        let mut instance: KBox<Instance> = KBox::zeroed(GFP_KERNEL)?;
+
+        instance.config_len = transport.config_len();
+        instance.transport = core::ptr::from_ref(&*transport).cast();
+        instance.extra = Some(Ops::<T>::EXTRA);
+        let vdev = &mut instance.vdev;
+        // `device_add` takes a reference to the parent.
+        vdev.dev.parent = core::ptr::from_ref(parent).cast_mut().cast();
+        vdev.dev.release = Some(release);
+        vdev.dev.type_ = INSTANCE_TYPE.0.get();
+        vdev.dev.bus = bus::bus_type();
+        vdev.id.device = id.device;
+        vdev.id.vendor = id.vendor;
+        vdev.config = Ops::<T>::TABLE;
+
+        let index = INDICES.alloc(u32::MAX)?;
+        // CAST: The allocator's numbers are not negative as integers either.
+        vdev.index = index.get() as c_int;
+
+        let instance = KBox::into_raw(instance);
+        // SAFETY: The device is filled in, and `release` frees it from now on.
+        unsafe { add(&raw mut (*instance).vdev) }.inspect_err(|_| {
+            // SAFETY: `add` has initialized the device, so that the last reference frees it.
+            unsafe { bindings::put_device(&raw mut (*instance).vdev.dev) };
+        })?;
+        // INVARIANT: The device has been registered.
+        Ok(Self {
+            // SAFETY: The pointer comes from a box.
+            instance: unsafe { NonNull::new_unchecked(instance) },
+            transport,
+            _index: index,
+        })
+    }
+
+    /// Returns the device.
+    pub fn device(&self) -> &Device {
+        // SAFETY: By the type invariant the device is registered.
+        unsafe { Device::from_raw(self.instance.as_ptr().cast()) }
+    }
+
+    /// Calls `f` with the device while no driver is bound to it or taken off it. Sleeps.
+    pub fn with_lock<R>(&self, f: impl FnOnce(&Device<Bound>) -> R) -> R {
+        let dev = self.instance.as_ptr().cast::<bindings::virtio_device>();
+        // SAFETY: By the type invariant the device is registered, which is all that `Bound` means
+        // on this bus.
+        unsafe {
+            bindings::rust_ext_device_lock(&raw mut (*dev).dev);
+            let result = f(Device::from_raw(dev));
+            bindings::rust_ext_device_unlock(&raw mut (*dev).dev);
+            result
+        }
+    }
+
+    /// Returns the transport's own data.
+    pub fn transport(&self) -> Pin<&T> {
+        self.transport.as_ref()
+    }
+}
+
+impl<T: Transport> Drop for Registration<T> {
+    fn drop(&mut self) {
+        let vdev = self.instance.as_ptr().cast::<bindings::virtio_device>();
+        // SAFETY: By the type invariant the device is registered. Once it is not, nothing calls
+        // the transport, which is dropped after this, as is the number in the name.
+        unsafe { bindings::device_unregister(&raw mut (*vdev).dev) };
+    }
+}
+
+/// Frees a device to which this was the last reference.
+extern "C" fn release(dev: *mut bindings::device) {
+    // SAFETY: Devices with this function are in an `Instance` that came from a box.
+    unsafe {
+        let vdev = kernel::container_of!(dev, bindings::virtio_device, dev);
+        drop(KBox::from_raw(vdev.cast::<Instance>()));
+    }
+}
+
+/// The numbers in the names of the devices.
+static INDICES: Ida = Ida::new();
+
+/// Initializes and adds a device. On an error the caller puts the device, and never frees it.
+///
+/// # Safety
+///
+/// `vdev` is filled in but for what this sets, and stays where it is; `release` frees it.
+unsafe fn add(vdev: *mut bindings::virtio_device) -> Result {
+    // SAFETY: The caller's promise, for each of the C calls below.
+    unsafe {
+        bindings::device_initialize(&raw mut (*vdev).dev);
+        bindings::rust_ext_spin_lock_init(&raw mut (*vdev).config_lock);
+        bindings::rust_ext_spin_lock_init(&raw mut (*vdev).vqs_list_lock);
+        let head = &raw mut (*vdev).vqs;
+        (*head).next = head;
+        (*head).prev = head;
+    }
+    // SAFETY: As above; the format takes one integer.
+    to_result(unsafe {
+        bindings::dev_set_name(
+            &raw mut (*vdev).dev,
+            c"virtio%u".as_char_ptr(),
+            (*vdev).index,
+        )
+    })?;
+
+    // SAFETY: Everything but the driver core knows the device by now, which is all that a reset
+    // needs.
+    let dev: &Device<Bound> = unsafe { Device::from_raw(vdev) };
+    // Whoever used the device before has left it in some state.
+    dev.reset()?;
+    Handshake::start(dev).acknowledge();
+    // SAFETY: The device is ready to be found.
+    to_result(unsafe { bindings::device_add(&raw mut (*vdev).dev) })
+        .inspect_err(|_| dev.add_status(Status::FAILED))
+}
