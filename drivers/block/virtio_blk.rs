@@ -212,7 +212,6 @@ impl virtio::Driver for VirtioBlk {
         // What is dirty is written now, which must not take for ever.
         data.queues.retire();
         drop(disk);
-        data.queues.fail();
     }
 }
 

@@ -297,6 +297,18 @@ impl Device<Bound> {
         registration::restore_vqs(self)
     }
 
+    /// Stores the work that resets the device when it fails; the bus ends it before it takes the
+    /// driver off. Called by `virtio_ring`.
+    ///
+    /// # Safety
+    ///
+    /// The work is initialized, and valid until another or none is stored. Called while a driver is
+    /// being bound or taken off.
+    pub unsafe fn set_recovery(&self, work: Option<NonNull<bindings::work_struct>>) {
+        // SAFETY: The caller's promise.
+        unsafe { registration::set_recovery(self, work) };
+    }
+
     /// Sets `DRIVER_OK`: from here on the device may be notified, and may use its queues.
     ///
     /// Called by `virtio_ring` when the queues are made ready; drivers call that.

@@ -36,6 +36,7 @@ use crate::{
     bus,
     id,
     probe,
+    registration,
     Device,
     Features, //
 };
@@ -146,9 +147,7 @@ pub trait Driver: 'static {
 
     /// Ends the use of the device, before the data is dropped; the device is reset in between.
     ///
-    /// May sleep. What needs a working device, such as letting requests finish, belongs here. A
-    /// driver with queues gives them up at the end (`ReadyQueues::fail` of `virtio_ring`), or a
-    /// recovery that is at work can meet the reset.
+    /// May sleep. What needs a working device, such as letting requests finish, belongs here.
     fn unbind<'bound>(dev: &'bound Device<device::Core<'_>>, data: Pin<&Self::Data<'bound>>) {
         let _ = (dev, data);
     }
@@ -397,6 +396,8 @@ impl<T: Driver> Adapter<T> {
         T::unbind(dev, unsafe {
             binding.map_unchecked(|binding| &binding.data)
         });
+        // Until here a device that fails is looked after, for what `unbind` waits for.
+        registration::end_recovery(dev);
         if dev.reset().is_err() {
             dev_err!(dev, "device does not finish its reset\n");
         }

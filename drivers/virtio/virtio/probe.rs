@@ -196,6 +196,7 @@ pub(crate) fn shutdown(dev: &Device<Bound>) {
 /// Takes a device's queues out of use and resets it.
 pub(crate) fn silence(dev: &Device<Bound>) {
     // First of all, so that nothing is added or completed behind the reset (CORE-INIT-14).
+    registration::end_recovery(dev);
     registration::break_queues(dev);
     dev.synchronize_callbacks();
     if dev.reset().is_err() {

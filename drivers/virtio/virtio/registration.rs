@@ -41,7 +41,9 @@ use crate::{
 ///
 /// # Invariants
 ///
-/// From registration until the [`Registration`] is dropped, `transport` points to its data.
+/// - From registration until the [`Registration`] is dropped, `transport` points to its data.
+/// - `recovery` is null or valid; only binding and unbinding a driver use it, with the device's lock
+///   held.
 #[repr(C)]
 pub(crate) struct Instance {
     vdev: bindings::virtio_device,
@@ -49,6 +51,8 @@ pub(crate) struct Instance {
     pub(crate) transport: *const c_void,
     /// What the C table has no entry for.
     extra: Option<&'static ExtraOps>,
+    /// The work that resets the device when it fails, while there is any.
+    recovery: *mut bindings::work_struct,
 }
 
 // SAFETY: C structures, integers and pointers may be all zeroes.
@@ -104,6 +108,39 @@ pub(crate) fn restore_vqs(dev: &Device<Bound>) -> Result {
     let (transport, ops) = extra_ops(dev).ok_or(EOPNOTSUPP)?;
     // SAFETY: As in `break_queues`.
     unsafe { (ops.restore_vqs)(transport, dev) }
+}
+
+/// Stores the work that resets a device when it fails, which goes when `None` is stored. Nothing is
+/// stored for the devices of C transports.
+///
+/// # Safety
+///
+/// The work is initialized, and valid until then. Called while a driver is being bound or taken off.
+pub(crate) unsafe fn set_recovery(
+    dev: &Device<Bound>,
+    work: Option<NonNull<bindings::work_struct>>,
+) {
+    if let Some(instance) = instance(dev) {
+        let work = work.map_or(core::ptr::null_mut(), NonNull::as_ptr);
+        // SAFETY: The pointer is valid; by the invariants nobody else uses the field.
+        // INVARIANT: The caller's promise.
+        unsafe { (*instance.cast_mut()).recovery = work };
+    }
+}
+
+/// Waits until a device is not being reset by the work that [`set_recovery`] stored, and sees to it
+/// that it will not be. Called while a driver is being taken off, or the system goes down. Sleeps.
+pub(crate) fn end_recovery(dev: &Device<Bound>) {
+    let Some(instance) = instance(dev) else {
+        return;
+    };
+    // SAFETY: The pointer is valid, and by the invariants the work is, if there is any.
+    unsafe {
+        let work = (*instance).recovery;
+        if !work.is_null() {
+            bindings::disable_work_sync(work);
+        }
+    }
 }
 
 /// A device on the bus. Dropping it takes the driver off and the device away.

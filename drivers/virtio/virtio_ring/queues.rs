@@ -145,6 +145,9 @@ impl<'bound, H: Handler> Found<'bound, H> {
         for vq in self.virtqueues() {
             vq.set_failure(guard.work().as_ptr());
         }
+        // SAFETY: The work is initialized, and the guard takes it back before it goes. Queues are
+        // set up and dropped while their driver is being bound or taken off.
+        unsafe { self.dev.set_recovery(Some(guard.work())) };
         Ok(Queues {
             guard,
             _found: self,

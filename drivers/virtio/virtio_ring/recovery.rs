@@ -427,6 +427,8 @@ impl<H: Handler> PinnedDrop for Guard<'_, H> {
         unsafe { bindings::disable_delayed_work_sync(self.watch.get()) };
         // SAFETY: As above.
         unsafe { bindings::disable_work_sync(self.work.get()) };
+        // SAFETY: None is stored; queues are dropped while their driver is taken off.
+        unsafe { self.dev.set_recovery(None) };
         self.fail();
     }
 }
