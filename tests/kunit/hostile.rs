@@ -202,8 +202,7 @@ mod tests {
         });
         check!(is_added);
         check_eq!(rig.add(1, 0, 1)?, None);
-        rig.ring(|ring| ring.finish_id(77, 0))?;
-        check!(rig.interrupt());
+        check!(rig.break_rules()?);
         check!(rig.wait_for_recovery());
         check_eq!(rig.trace().count(Event::Driver(Step::Unused)), 2);
         check!(works(&rig)?);
@@ -218,8 +217,7 @@ mod tests {
         let rig = Rig::new(Offer::PLAIN.with(EVENT_IDX), Plan::NORMAL)?;
         check_eq!(rig.add(1, 0, 1)?, None);
         rig.trace().clear();
-        rig.ring(|ring| ring.finish_id(77, 0))?;
-        check!(rig.interrupt());
+        check!(rig.break_rules()?);
         check!(rig.wait_for(|| rig.trace().count(Event::Driver(Step::ConfigChanged)) > 0));
         check!(rig.trace().is(&[
             Event::Reset,
@@ -245,13 +243,11 @@ mod tests {
         for _ in 0..5 {
             rig.trace().clear();
             check_eq!(rig.add(1, 0, 1)?, None);
-            rig.ring(|ring| ring.finish_id(77, 0))?;
-            check!(rig.interrupt());
+            check!(rig.break_rules()?);
             check!(rig.wait_for_recovery());
         }
         check_eq!(rig.add(1, 0, 1)?, None);
-        rig.ring(|ring| ring.finish_id(77, 0))?;
-        check!(rig.interrupt());
+        check!(rig.break_rules()?);
         check!(rig.wait_for_failure()?);
         check!(rig.finish());
         Ok(())
@@ -264,8 +260,7 @@ mod tests {
         check_eq!(rig.add(1, 0, 1)?, None);
         rig.machine()
             .registers(|registers| registers.set_fault(Fault::FeaturesRefused));
-        rig.ring(|ring| ring.finish_id(77, 0))?;
-        check!(rig.interrupt());
+        check!(rig.break_rules()?);
         check!(rig.wait_for_failure()?);
         check!(rig.finish());
         Ok(())
@@ -288,8 +283,7 @@ mod tests {
     fn h33_device_can_be_bound_again() -> Result {
         let rig = Rig::plain()?;
         check_eq!(rig.add(1, 0, 1)?, None);
-        rig.ring(|ring| ring.finish_id(77, 0))?;
-        check!(rig.interrupt());
+        check!(rig.break_rules()?);
         check!(rig.wait_for_recovery());
         core_device::release(rig.device());
         check!(core_device::attach(rig.device())?);
@@ -310,8 +304,7 @@ mod tests {
             for number in 0..4 {
                 check_eq!(rig.add(number, 0, 1)?, None);
             }
-            rig.ring(|ring| ring.finish_id(77, 0))?;
-            check!(rig.interrupt());
+            check!(rig.break_rules()?);
             check!(rig.finish());
         }
         Ok(())

@@ -265,6 +265,12 @@ impl Rig {
         self.machine.interrupt(0)
     }
 
+    /// Has the device break the rules of the first queue. Returns whether its interrupt was handled.
+    pub fn break_rules(&self) -> Result<bool> {
+        self.ring(|ring| ring.finish_id(77, 0))?;
+        Ok(self.interrupt())
+    }
+
     /// Returns what has come back so far, and forgets it.
     pub fn returned(&self) -> Result<KVec<(u32, u32)>> {
         let mut taken = KVec::with_capacity(64, GFP_KERNEL)?;
