@@ -220,7 +220,7 @@ impl Config {
     }
 
     /// Asks the device to cache what is written, or not to, and returns what it does (VIRTIO 1.4,
-    /// 5.2.5.2 "Driver Requirements: Device Initialization").
+    /// 5.2.5.1 "Driver Requirements: Device Initialization").
     ///
     /// # Errors
     ///

@@ -4,7 +4,7 @@
 //!
 //! A device that breaks the rules of a ring, or that its driver has found to be stuck, is reset
 //! from a work item. What it had in flight is given back to the handlers, and the device is led
-//! through its initialization again (VIRTIO 1.4, 2.1.2 "Driver Requirements: Device Status Field").
+//! through its initialization again (VIRTIO 1.4, 2.1.1 "Driver Requirements: Device Status Field").
 //! One that fails again and again is given up. The same steps serve a driver whose device loses
 //! its state while the system is suspended.
 
