@@ -177,6 +177,11 @@ impl Guest {
             "oops=panic panic=-1".to_owned(),
             // On a busy host an emulated timer may seem dead to the kernel's check of it.
             "no_timer_check".to_owned(),
+            // The clocksource watchdog waits for another CPU with interrupts off, and measures the
+            // wait with a clock that the waiting CPU itself has to advance as long as jiffies are
+            // the clocksource. If the other CPUs are already stopped for the change to the TSC,
+            // both wait for ever. It takes a busy host to get there.
+            "tsc=nowatchdog".to_owned(),
         ];
         if !self.is_autoloading {
             words.push("guest.autoload=off".into());
