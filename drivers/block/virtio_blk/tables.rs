@@ -31,7 +31,7 @@ pub(crate) const DESC_LEN: usize = 16;
 
 /// How many descriptors the tables of each size have; those of the last one have as many as the
 /// largest request needs.
-const CAPACITIES: [u16; 3] = [32, 64, u16::MAX];
+const CAPACITIES: [u16; 5] = [16, 32, 64, 128, u16::MAX];
 
 /// How much memory the tables of a queue may take.
 const MAX_LEN: usize = 1 << 20;
