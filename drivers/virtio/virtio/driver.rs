@@ -86,6 +86,15 @@ impl<F: Feature> Negotiated<F> {
     pub fn has(&self, feature: F) -> bool {
         self.features.contains(feature.bit())
     }
+
+    /// Returns the same features but one.
+    #[must_use]
+    pub fn without(self, feature: F) -> Self {
+        Self {
+            features: self.features.without(feature.bit()),
+            ..self
+        }
+    }
 }
 
 /// A driver for virtio devices.
@@ -98,6 +107,23 @@ pub trait Driver: 'static {
 
     /// The devices that the driver serves.
     const ID_TABLE: IdTable;
+
+    /// Chooses among the features that both sides know, by what the device's configuration says.
+    ///
+    /// Called before the features are agreed on; the fields of those that are offered can be read
+    /// already (VIRTIO 1.4, 3.1.1 "Driver Requirements: Device Initialization"). Called with the
+    /// device's lock held, may sleep.
+    ///
+    /// # Errors
+    ///
+    /// The device is marked as failed.
+    fn validate(
+        dev: &Device<Bound>,
+        common: Negotiated<Self::Feature>,
+    ) -> Result<Negotiated<Self::Feature>> {
+        let _ = dev;
+        Ok(common)
+    }
 
     /// Makes the data of a device, and with it the driver's use of the device.
     ///
@@ -335,16 +361,18 @@ impl<T: Driver> Adapter<T> {
         }
     }
 
-    /// Drops features that need one which is not there.
+    /// Drops features that the driver does not choose, or that need one which is not there.
     extern "C" fn validate(vdev: *mut bindings::virtio_device) -> c_int {
         // SAFETY: The bus calls this for a registered device that it is binding to this driver.
         let dev = unsafe { Device::<Bound>::from_raw(vdev) };
         let needs = T::Feature::ALL
             .iter()
             .filter_map(|feature| Some((feature.bit(), feature.needs()?.bit())));
-        let kept = dev.features().without_orphans(needs);
-        dev.set_features(kept);
-        0
+        from_result(|| {
+            let chosen = T::validate(dev, Negotiated::of(dev))?.features;
+            dev.set_features(chosen.without_orphans(needs));
+            Ok(0)
+        })
     }
 
     extern "C" fn freeze(vdev: *mut bindings::virtio_device) -> c_int {
