@@ -32,6 +32,8 @@ mod operations;
 mod parameters;
 #[path = "virtio_blk/queue.rs"]
 mod queue;
+#[path = "virtio_blk/report.rs"]
+mod report;
 #[path = "virtio_blk/size.rs"]
 pub mod size;
 #[path = "virtio_blk/slots.rs"]
@@ -40,6 +42,8 @@ mod slots;
 mod tables;
 #[path = "virtio_blk/wire.rs"]
 pub mod wire;
+#[path = "virtio_blk/zones.rs"]
+pub mod zones;
 
 use core::sync::atomic::{
     AtomicBool,
@@ -109,6 +113,7 @@ use crate::{
         Spreading, //
     },
     queue::RequestQueue,
+    report::Reporting,
     size::Size,
 };
 
@@ -151,6 +156,22 @@ impl virtio::Driver for VirtioBlk {
     type Data<'bound> = Disk<'bound>;
 
     const ID_TABLE: IdTable = &ID_TABLE;
+
+    fn validate(dev: &Device<Bound>, common: Negotiated<Feature>) -> Result<Negotiated<Feature>> {
+        if !Config::is_host_managed(dev, common)? {
+            return Ok(common);
+        }
+        if !cfg!(CONFIG_BLK_DEV_ZONED) {
+            // BLK-INIT-8, BLK-INIT-9.
+            dev_err!(dev, "zoned devices are not supported by this kernel\n");
+            return Err(EOPNOTSUPP);
+        }
+        // What is in a zone is discarded by resetting it (BLK-INIT-6), and erasing takes whole
+        // zones, to which the block layer cannot be held (BLK-SE-1).
+        Ok(common
+            .without(Feature::Discard)
+            .without(Feature::SecureErase))
+    }
 
     fn probe<'bound>(
         dev: &'bound Device<Core<'_>>,
@@ -303,6 +324,7 @@ fn start<'bound>(
             channels,
             geometry: config.geometry,
             has_write_cache: has_write_cache.clone(),
+            reporting: Reporting::new(&limits),
             features,
             dev: ARef::from(&**dev),
             _index: index,
@@ -328,6 +350,9 @@ fn start<'bound>(
     // (D7).
     let queues = queues.ready();
     log_size(dev, &disk, "");
+    if limits.zones.is_some() {
+        disk.revalidate_zones()?;
+    }
     let disk = disk.add(Some(dev.as_ref()))?;
     Ok((queues, disk))
 }
@@ -419,9 +444,19 @@ fn queue_limits(limits: &Limits, config: &Config) -> QueueLimits {
     if let Some(physical) = limits.physical_block_size {
         queue.set_physical_block_size(physical);
     }
-    if config.has_write_cache {
-        queue.set_features(blk_mq::Features::WRITE_CACHE);
+    if let Some(zones) = limits.zones {
+        queue
+            .set_chunk_sectors(zones.zone_sectors)
+            .set_max_open_zones(zones.max_open_zones)
+            .set_max_active_zones(zones.max_active_zones)
+            .set_max_hw_zone_append_sectors(zones.max_append_sectors)
+            .set_zone_write_granularity(zones.write_granularity);
     }
+    let features = queue
+        .features()
+        .with(blk_mq::Features::WRITE_CACHE, config.has_write_cache)
+        .with(blk_mq::Features::ZONED, limits.zones.is_some());
+    queue.set_features(features);
     queue
 }
 

@@ -76,6 +76,12 @@ impl<O: Operations> Passthrough<'_, O> {
         unsafe { Pin::new_unchecked(&mut (*Pdu::<O>::of(self.rq).as_ptr()).data) }
     }
 
+    /// Sets the first sector, in units of 512 bytes, for requests that are about one.
+    pub fn set_sector(&mut self, sector: u64) {
+        // SAFETY: By the type invariant, the request is not in use elsewhere.
+        unsafe { (*self.rq.as_ptr()).__sector = sector };
+    }
+
     /// Sends the request and waits for its end. The data is in `buf`, or is read into it, through
     /// a copy if its memory is not fit for a device; without `buf`, there is no data.
     ///

@@ -9,7 +9,7 @@
 //!   judges the driver: whatever breaks the rules of initialization is remembered.
 //! - [`ring`] walks a split virtqueue, and [`chain`] one buffer in it, which is judged as well.
 //! - [`memory`] is how a device gets at memory by the addresses that it was told.
-//! - [`blk`] is a small disk.
+//! - [`blk`] is a small disk, and [`zones`] are what it may be divided into.
 //! - [`tagged`] writes a configuration space in the form of 2007.
 //! - [`fault`] lists what can be wrong with the device.
 
@@ -27,3 +27,5 @@ pub mod registers;
 pub mod ring;
 #[path = "device/tagged.rs"]
 pub mod tagged;
+#[path = "device/zones.rs"]
+pub mod zones;

@@ -26,6 +26,11 @@ use super::{
             Plan, //
         },
         memory::copy,
+        zones::{
+            Zone,
+            ZoneLimits,
+            Zones, //
+        },
     },
     machine::{
         DeviceRing,
@@ -36,6 +41,9 @@ use super::{
 
 /// The serial number.
 const SERIAL: &[u8; 20] = b"virtio-fake-disk\0\0\0\0";
+/// How worn the disk is: 80 % of the reserve used, SLC cells up to 30 %, MLC cells beyond what was
+/// estimated.
+const LIFETIME: [u8; 6] = [2, 0, 3, 0, 11, 0];
 /// Bytes that are allocated at once.
 const BLOCK: usize = 4096;
 /// A status that the specification does not know.
@@ -45,6 +53,12 @@ const UNKNOWN_STATUS: u8 = 0x55;
 pub struct Sparse {
     blocks: KVVec<Option<KBox<[u8; BLOCK]>>>,
     areas: Areas,
+    zones: KVVec<Zone>,
+    zone_limits: ZoneLimits,
+    /// Whether the disk tells how worn it is.
+    knows_lifetime: bool,
+    /// What is wrong with the request that is served now.
+    fault: Fault,
     /// The largest number of areas in a request so far.
     largest_list: u64,
 }
@@ -61,18 +75,36 @@ pub struct Areas {
 }
 
 impl Sparse {
-    /// Makes a store of so many bytes, all zero.
-    pub fn new(bytes: usize, areas: Areas) -> Result<Self> {
+    /// Makes a store of so many bytes, all zero, divided into zones if these have a size.
+    pub fn new(bytes: usize, areas: Areas, zone_limits: ZoneLimits) -> Result<Self> {
         let count = bytes.div_ceil(BLOCK);
         let mut blocks = KVVec::with_capacity(count, GFP_KERNEL)?;
         for _ in 0..count {
             blocks.push(None, GFP_KERNEL)?;
         }
+        let mut zones = KVVec::new();
+        if zone_limits.size != 0 {
+            for number in 0..(bytes as u64 / blk::SECTOR).div_ceil(zone_limits.size) {
+                zones.push(Zone::new(number, &zone_limits), GFP_KERNEL)?;
+            }
+        }
         Ok(Self {
             blocks,
             areas,
+            zones,
+            zone_limits,
+            knows_lifetime: false,
+            fault: Fault::None,
             largest_list: 0,
         })
+    }
+
+    /// Has the disk tell how worn it is.
+    pub fn with_lifetime(self) -> Self {
+        Self {
+            knows_lifetime: true,
+            ..self
+        }
     }
 
     /// Splits a range into pieces that lie in one block: number of the block, start, and length.
@@ -154,6 +186,20 @@ impl Store for Sparse {
 
     fn note_areas(&mut self, count: u64) {
         self.largest_list = self.largest_list.max(count);
+    }
+
+    fn lifetime(&self) -> Option<[u8; 6]> {
+        self.knows_lifetime.then_some(LIFETIME)
+    }
+
+    fn zones(&mut self) -> Option<Zones<'_>> {
+        let sectors = self.bytes() / blk::SECTOR;
+        (!self.zones.is_empty()).then_some(Zones {
+            limits: self.zone_limits,
+            zones: &mut self.zones,
+            sectors,
+            fault: self.fault,
+        })
     }
 
     fn areas(&self, kind: u32) -> Option<AreaLimits> {
@@ -261,6 +307,7 @@ impl Disk {
                 ring.finish(head, outcome.written)
             }
             _ => {
+                self.store.lock().fault = fault;
                 let outcome = self.serve_one(ring, head, None);
                 ring.finish(head, outcome.written)
             }

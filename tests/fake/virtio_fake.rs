@@ -32,13 +32,17 @@ use virtio::{
 
 use crate::{
     device::{
-        blk::AreaLimits,
+        blk::{
+            self,
+            AreaLimits, //
+        },
         fault::{
             Fault,
             Plan, //
         },
         memory::copy,
-        registers::Registers, //
+        registers::Registers,
+        zones::ZoneLimits, //
     },
     disk::{
         Areas,
@@ -119,8 +123,44 @@ module! {
             default: 2048,
             description: "Sectors of an area to discard, zero or erase",
         },
+        lifetime: u32 {
+            default: 0,
+            description: "Whether disks tell how worn they are",
+        },
+        zone_sectors: u32 {
+            default: 0,
+            description: "Sectors of a zone; 0 for a disk without zones",
+        },
+        zone_capacity: u32 {
+            default: 0,
+            description: "Sectors of a zone that can be written; 0 for all",
+        },
+        zone_model: u32 {
+            default: 1,
+            description: "The model of a disk with zones: 1 for host-managed",
+        },
+        zones_conv: u32 {
+            default: 0,
+            description: "How many zones are conventional",
+        },
+        zones_open: u32 {
+            default: 0,
+            description: "How many zones may be open; 0 for any number",
+        },
+        zones_active: u32 {
+            default: 0,
+            description: "How many zones may be active; 0 for any number",
+        },
+        append_sectors: u32 {
+            default: 256,
+            description: "Sectors to append to a zone at once; 0 for a disk that cannot",
+        },
+        granularity: u32 {
+            default: 4096,
+            description: "Bytes that a write to a zone is a multiple of",
+        },
         config_len: u32 {
-            default: 72,
+            default: 96,
             description: "Bytes of the configuration space",
         },
         readonly: u32 {
@@ -159,7 +199,12 @@ const FLUSH: u32 = 9;
 const MQ: u32 = 12;
 const DISCARD: u32 = 13;
 const WRITE_ZEROES: u32 = 14;
+const LIFETIME: u32 = 15;
 const SECURE_ERASE: u32 = 16;
+const ZONED: u32 = 17;
+
+/// The model of disks whose zones must be written from start to end.
+const HOST_MANAGED: u8 = 1;
 
 /// What areas to discard or erase are multiples of, in sectors.
 const AREA_ALIGNMENT: u32 = 8;
@@ -168,8 +213,9 @@ const AREA_ALIGNMENT: u32 = 8;
 struct Wish {
     features: Features,
     /// VIRTIO 1.4, 5.2.4 "Device configuration layout".
-    config: [u8; 72],
+    config: [u8; 96],
     areas: Areas,
+    zones: ZoneLimits,
     plan: Plan,
 }
 
@@ -187,8 +233,9 @@ impl Wish {
                 features::INDIRECT_DESC,
                 features::EVENT_IDX,
             ]),
-            config: [0; 72],
+            config: [0; 96],
             areas: Areas::default(),
+            zones: ZoneLimits::default(),
             plan: Plan {
                 fault,
                 after: module_parameters::fault_after.value(),
@@ -209,8 +256,12 @@ impl Wish {
             wish.put(34, &num_queues.to_le_bytes(), Some(MQ));
         }
         wish.put_areas();
+        wish.put_zones();
         if module_parameters::readonly.value() != 0 {
             wish.features = wish.features.with(RO);
+        }
+        if module_parameters::lifetime.value() != 0 {
+            wish.features = wish.features.with(LIFETIME);
         }
         let on = Features::from_words([module_parameters::features_on.value(), 0]);
         let off = Features::from_words([module_parameters::features_off.value(), 0]);
@@ -250,6 +301,41 @@ impl Wish {
             self.put(64, &erase_seg.to_le_bytes(), None);
             self.put(68, &AREA_ALIGNMENT.to_le_bytes(), None);
             self.areas.secure_erase = Some(limits(erase_seg));
+        }
+    }
+
+    /// Puts in what the zones of the disk are like.
+    fn put_zones(&mut self) {
+        let size = module_parameters::zone_sectors.value();
+        if size == 0 {
+            return;
+        }
+        let max_open = module_parameters::zones_open.value();
+        let max_active = module_parameters::zones_active.value();
+        let max_append = module_parameters::append_sectors.value();
+        let granularity = module_parameters::granularity.value();
+        // CAST: A single byte in the configuration.
+        let model = module_parameters::zone_model.value() as u8;
+        self.put(72, &size.to_le_bytes(), Some(ZONED));
+        self.put(76, &max_open.to_le_bytes(), None);
+        self.put(80, &max_active.to_le_bytes(), None);
+        self.put(84, &max_append.to_le_bytes(), None);
+        self.put(88, &granularity.to_le_bytes(), None);
+        self.put(92, &[model], None);
+        if model == HOST_MANAGED {
+            let capacity = match module_parameters::zone_capacity.value() {
+                0 => size,
+                capacity => capacity,
+            };
+            self.zones = ZoneLimits {
+                size: size.into(),
+                capacity: capacity.into(),
+                conventional: module_parameters::zones_conv.value().into(),
+                max_open: max_open as usize,
+                max_active: max_active as usize,
+                max_append: max_append.into(),
+                granularity: u64::from(granularity) / blk::SECTOR,
+            };
         }
     }
 
@@ -306,7 +392,11 @@ struct Fake {
 impl Fake {
     fn new(wish: &Wish, number: u32) -> Result<Self> {
         let bytes = module_parameters::size_mib.value() as usize * 1024 * 1024;
-        let disk = Disk::new(Sparse::new(bytes, wish.areas)?, wish.plan)?;
+        let mut store = Sparse::new(bytes, wish.areas, wish.zones)?;
+        if module_parameters::lifetime.value() != 0 {
+            store = store.with_lifetime();
+        }
+        let disk = Disk::new(store, wish.plan)?;
         let registers = Registers::new(wish.features.words(), wish.config(), wish.fault());
         let machine = Machine::new(registers, disk)?;
         let name = CString::try_from_fmt(fmt!("virtio_fake.{number}"))?;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The sysfs attributes that this driver adds to a disk: `serial` and `cache_type`.
+//! The sysfs attributes that this driver adds to a disk: `serial` and `cache_type`, and for devices
+//! that know how worn they are `pre_eol_info` and `life_time`, in the form that eMMC has for them.
+
+use core::fmt::Write;
 
 use blk_mq::{
     AttributeMode,
     DiskAttribute,
     GenDisk,
-    Op,
     TextBuffer, //
 };
 use kernel::prelude::*;
@@ -16,20 +18,31 @@ use crate::{
         Config,
         Feature, //
     },
-    operations::Disks,
+    operations::{
+        ask,
+        Disks, //
+    },
     wire::{
         self,
-        ID_LEN, //
+        Kind,
+        Lifetime,
+        ID_LEN,
+        LIFETIME_LEN, //
     },
 };
 
 /// All of them.
-pub(crate) static ATTRIBUTES: &[&DiskAttribute<Disks>] = &[&SERIAL, &CACHE_TYPE];
+pub(crate) static ATTRIBUTES: &[&DiskAttribute<Disks>] =
+    &[&SERIAL, &CACHE_TYPE, &PRE_EOL_INFO, &LIFE_TIME];
 
 static SERIAL: DiskAttribute<Disks> = DiskAttribute::new(c"serial", serial_show);
 static CACHE_TYPE: DiskAttribute<Disks> = DiskAttribute::new(c"cache_type", cache_type_show)
     .with_store(cache_type_store)
     .with_mode(cache_type_mode);
+static PRE_EOL_INFO: DiskAttribute<Disks> =
+    DiskAttribute::new(c"pre_eol_info", pre_eol_info_show).with_mode(lifetime_mode);
+static LIFE_TIME: DiskAttribute<Disks> =
+    DiskAttribute::new(c"life_time", life_time_show).with_mode(lifetime_mode);
 
 const WRITE_BACK: &[u8] = b"write back";
 const WRITE_THROUGH: &[u8] = b"write through";
@@ -37,8 +50,7 @@ const WRITE_THROUGH: &[u8] = b"write through";
 /// Asks the device for its id. No newline follows; a device that fails has an empty one.
 fn serial_show(disk: &GenDisk<Disks>, out: &mut TextBuffer<'_>) -> Result {
     let mut id = [0; ID_LEN];
-    let status = disk.passthrough(Op::DRV_IN)?.execute(Some(&mut id))?;
-    if status.is_ok() {
+    if ask(disk, Kind::GetId, 0, &mut id)?.is_ok() {
         out.push_bytes(wire::id_text(&id))?;
     }
     Ok(())
@@ -86,5 +98,36 @@ fn cache_type_mode(disk: &GenDisk<Disks>) -> AttributeMode {
         AttributeMode::ReadWrite
     } else {
         AttributeMode::ReadOnly
+    }
+}
+
+/// Asks the device how worn it is.
+///
+/// # Errors
+///
+/// What the device says, and as [`ask`].
+fn lifetime(disk: &GenDisk<Disks>) -> Result<Lifetime> {
+    let mut answer = [0; LIFETIME_LEN];
+    ask(disk, Kind::GetLifetime, 0, &mut answer)?.to_result()?;
+    Ok(Lifetime::parse(&answer))
+}
+
+fn pre_eol_info_show(disk: &GenDisk<Disks>, out: &mut TextBuffer<'_>) -> Result {
+    let lifetime = lifetime(disk)?;
+    writeln!(out, "0x{:02x}", lifetime.pre_eol_info)?;
+    Ok(())
+}
+
+fn life_time_show(disk: &GenDisk<Disks>, out: &mut TextBuffer<'_>) -> Result {
+    let lifetime = lifetime(disk)?;
+    writeln!(out, "0x{:02x} 0x{:02x}", lifetime.type_a, lifetime.type_b)?;
+    Ok(())
+}
+
+fn lifetime_mode(disk: &GenDisk<Disks>) -> AttributeMode {
+    if disk.queue_data().features.has(Feature::Lifetime) {
+        AttributeMode::ReadOnly
+    } else {
+        AttributeMode::Hidden
     }
 }

@@ -17,12 +17,18 @@ use virtio::{
     Device,
 };
 
-use crate::limits::{
-    DeviceConfig,
-    Discard,
-    SecureErase,
-    Topology,
-    WriteZeroes, //
+use crate::{
+    limits::{
+        DeviceConfig,
+        Discard,
+        SecureErase,
+        Topology,
+        WriteZeroes, //
+    },
+    zones::{
+        Zoned,
+        HOST_MANAGED, //
+    },
 };
 
 /// The features that this driver can use.
@@ -50,8 +56,12 @@ pub(crate) enum Feature {
     Discard,
     /// Zeroes can be written without sending any.
     WriteZeroes,
+    /// The disk tells how worn it is.
+    Lifetime,
     /// Areas can be erased for good.
     SecureErase,
+    /// The disk may have zones.
+    Zoned,
 }
 
 impl driver::Feature for Feature {
@@ -67,7 +77,9 @@ impl driver::Feature for Feature {
         Self::Mq,
         Self::Discard,
         Self::WriteZeroes,
+        Self::Lifetime,
         Self::SecureErase,
+        Self::Zoned,
     ];
 
     fn bit(self) -> u32 {
@@ -83,7 +95,9 @@ impl driver::Feature for Feature {
             Self::Mq => 12,
             Self::Discard => 13,
             Self::WriteZeroes => 14,
+            Self::Lifetime => 15,
             Self::SecureErase => 16,
+            Self::Zoned => 17,
         }
     }
 
@@ -114,6 +128,13 @@ const WRITE_ZEROES_MAY_UNMAP: Field<u8, Feature> = Field::with(Feature::WriteZer
 const MAX_SECURE_ERASE_SECTORS: Field<u32, Feature> = Field::with(Feature::SecureErase, 60);
 const MAX_SECURE_ERASE_SEG: Field<u32, Feature> = Field::with(Feature::SecureErase, 64);
 const SECURE_ERASE_SECTOR_ALIGNMENT: Field<u32, Feature> = Field::with(Feature::SecureErase, 68);
+
+const ZONE_SECTORS: Field<u32, Feature> = Field::with(Feature::Zoned, 72);
+const MAX_OPEN_ZONES: Field<u32, Feature> = Field::with(Feature::Zoned, 76);
+const MAX_ACTIVE_ZONES: Field<u32, Feature> = Field::with(Feature::Zoned, 80);
+const MAX_APPEND_SECTORS: Field<u32, Feature> = Field::with(Feature::Zoned, 84);
+const WRITE_GRANULARITY: Field<u32, Feature> = Field::with(Feature::Zoned, 88);
+const ZONE_MODEL: Field<u8, Feature> = Field::with(Feature::Zoned, 92);
 
 /// The legacy geometry that a device tells.
 #[derive(Clone, Copy)]
@@ -195,6 +216,17 @@ impl Config {
                 }),
                 None => None,
             };
+            let zoned = match optional(raw.read(&ZONE_MODEL))? {
+                Some(model) => Some(Zoned {
+                    zone_sectors: raw.read(&ZONE_SECTORS)?,
+                    max_open_zones: raw.read(&MAX_OPEN_ZONES)?,
+                    max_active_zones: raw.read(&MAX_ACTIVE_ZONES)?,
+                    max_append_sectors: raw.read(&MAX_APPEND_SECTORS)?,
+                    write_granularity: raw.read(&WRITE_GRANULARITY)?,
+                    model,
+                }),
+                None => None,
+            };
             // Without the field, a device that can flush has something to flush (BLK-INIT-3).
             let has_write_cache = match optional(raw.read(&WRITEBACK))? {
                 Some(writeback) => writeback != 0,
@@ -210,6 +242,7 @@ impl Config {
                     discard,
                     write_zeroes,
                     secure_erase,
+                    zoned,
                 },
                 geometry,
                 has_write_cache,
@@ -233,6 +266,19 @@ impl Config {
         let config = dev.config(features);
         config.write(&WRITEBACK, has_write_cache.into())?;
         Ok(config.read(&WRITEBACK)? != 0)
+    }
+
+    /// Reads whether zones have to be written from start to end. The feature need only be offered.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub(crate) fn is_host_managed(
+        dev: &Device<Bound>,
+        features: Negotiated<Feature>,
+    ) -> Result<bool> {
+        let model = optional(dev.config(features).read(&ZONE_MODEL))?;
+        Ok(model == Some(HOST_MANAGED))
     }
 
     /// Reads the capacity alone, after the device said that something has changed (BLK-OP-1).

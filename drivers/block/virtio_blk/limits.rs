@@ -8,6 +8,12 @@
 
 use core::fmt;
 
+use crate::zones::{
+    self,
+    ZoneLimits,
+    Zoned, //
+};
+
 /// The size of the sectors in which capacities are counted.
 pub const SECTOR_SIZE: u32 = 512;
 
@@ -89,6 +95,8 @@ pub struct DeviceConfig {
     pub write_zeroes: Option<WriteZeroes>,
     /// How areas can be erased for good.
     pub secure_erase: Option<SecureErase>,
+    /// What the zones are like.
+    pub zoned: Option<Zoned>,
 }
 
 /// What the queues allow.
@@ -142,6 +150,8 @@ pub struct Limits {
     pub may_unmap: bool,
     /// The most sectors to erase in one request; 0 if the device cannot.
     pub max_secure_erase_sectors: u32,
+    /// The limits on zones, for a disk on which these have to be written from start to end.
+    pub zones: Option<ZoneLimits>,
 }
 
 /// Why a device is refused.
@@ -165,6 +175,8 @@ pub enum Refusal {
     SecureErase(&'static str),
     /// The queue cannot hold a request with one segment.
     QueueSize(u16),
+    /// Zones are not as they have to be.
+    Zones(zones::Refusal),
 }
 
 impl fmt::Display for Refusal {
@@ -182,6 +194,7 @@ impl fmt::Display for Refusal {
                 write!(f, "invalid discard limit: {sectors} sectors")
             }
             Self::SecureErase(field) => write!(f, "{field} can't be 0"),
+            Self::Zones(refusal) => refusal.fmt(f),
             Self::QueueSize(size) => {
                 write!(
                     f,
@@ -222,6 +235,10 @@ impl Limits {
             Some(topology) => Self::topology(&topology, block).ok_or(Refusal::Topology)?,
             None => Bytes::default(),
         };
+        let zones = match device.zoned {
+            Some(zoned) => zoned.limits(block).map_err(Refusal::Zones)?,
+            None => None,
+        };
         let discard_granularity = Self::discard_granularity(device, block)?;
         if let Some(discard) = &device.discard {
             // The block layer has units of a physical block at least.
@@ -234,9 +251,12 @@ impl Limits {
         Ok(Self {
             capacity_sectors,
             logical_block_size: block,
-            physical_block_size: topology.physical_block,
+            physical_block_size: match zones {
+                Some(zones) => Some(zones.write_granularity),
+                None => topology.physical_block,
+            },
             alignment_offset: topology.alignment_offset,
-            io_min: topology.io_min,
+            io_min: zones.map_or(topology.io_min, |zones| zones.write_granularity),
             io_opt: topology.io_opt,
             max_sectors: u32::try_from(max_sectors).unwrap_or(u32::MAX),
             max_segments,
@@ -253,6 +273,7 @@ impl Limits {
                 .map_or(0, |zeroes| unlimited(zeroes.max_sectors)),
             may_unmap: device.write_zeroes.is_some_and(|zeroes| zeroes.may_unmap),
             max_secure_erase_sectors: device.secure_erase.map_or(0, |erase| erase.max_sectors),
+            zones,
         })
     }
 

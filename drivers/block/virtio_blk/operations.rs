@@ -7,6 +7,7 @@ use blk_mq::{
     CompletionBatch,
     GenDisk,
     HwCtx,
+    Op,
     Operations,
     QueueKind,
     QueueMaps,
@@ -16,7 +17,8 @@ use blk_mq::{
     Spread,
     Status,
     TimedOut,
-    TimeoutAction, //
+    TimeoutAction,
+    ZoneReport, //
 };
 use kernel::{
     prelude::*,
@@ -38,6 +40,10 @@ use crate::{
         Geometry, //
     },
     queue::RequestQueue,
+    report::{
+        self,
+        Reporting, //
+    },
     wire::{
         DeviceStatus,
         Kind,
@@ -57,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) geometry: Option<Geometry>,
     /// Whether written data may be lost until it is flushed.
     pub(crate) has_write_cache: Arc<Mutex<bool>>,
+    /// How to ask for the zones, if the disk has any.
+    pub(crate) reporting: Option<Reporting>,
     /// The features that were agreed on with the device.
     pub(crate) features: Negotiated<Feature>,
     /// The device, which may be gone.
@@ -86,6 +94,24 @@ pub(crate) struct RequestData {
     pub(crate) kind: Kind,
     /// What the device answered.
     pub(crate) status: DeviceStatus,
+}
+
+/// Asks the device for something that the block layer has no operation for, and waits for the
+/// answer in `answer`. May sleep.
+///
+/// # Errors
+///
+/// As [`GenDisk::passthrough`] and [`Passthrough::execute`](blk_mq::Passthrough::execute).
+pub(crate) fn ask(
+    disk: &GenDisk<Disks>,
+    kind: Kind,
+    sector: u64,
+    answer: &mut [u8],
+) -> Result<Status> {
+    let mut rq = disk.passthrough(Op::DRV_IN)?;
+    rq.data_mut().kind = kind;
+    rq.set_sector(sector);
+    rq.execute(Some(answer))
 }
 
 #[vtable]
@@ -144,6 +170,8 @@ impl Operations for Disks {
         let status = match rq.data().status.outcome() {
             Outcome::Done => Status::OK,
             Outcome::Unsupported => Status::NOTSUPP,
+            Outcome::TooManyOpenZones => Status::ZONE_OPEN_RESOURCE,
+            Outcome::TooManyActiveZones => Status::ZONE_ACTIVE_RESOURCE,
             Outcome::Failed => Status::IOERR,
         };
         rq.end(status);
@@ -188,6 +216,14 @@ impl Operations for Disks {
         if result.is_err() {
             dev_warn!(data.dev, "queues are not mapped to CPUs\n");
         }
+    }
+
+    fn report_zones(
+        disk: &GenDisk<Self>,
+        sector: u64,
+        report: &mut ZoneReport<'_, Self>,
+    ) -> Result {
+        report::report_zones(disk, sector, report)
     }
 
     fn getgeo(disk: &GenDisk<Self>) -> Result<blk_mq::Geometry> {

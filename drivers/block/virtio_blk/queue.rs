@@ -45,7 +45,8 @@ use virtio_ring::{
 use crate::{
     limits::{
         Limits,
-        EXTRA_DESCRIPTORS, //
+        EXTRA_DESCRIPTORS,
+        SECTOR_SIZE, //
     },
     operations::Disks,
     slots::{
@@ -63,6 +64,7 @@ use crate::{
         Kind,
         Outcome, //
     },
+    zones,
 };
 
 /// A request that the device has.
@@ -87,6 +89,8 @@ pub(crate) struct RequestQueue {
     uses_dma_api: bool,
     may_unmap: bool,
     max_segment_size: u32,
+    /// The size of a zone in sectors; 0 for a disk without zones.
+    zone_sectors: u32,
 }
 
 impl RequestQueue {
@@ -108,6 +112,7 @@ impl RequestQueue {
             uses_dma_api: dev.dma_device().is_some(),
             may_unmap: limits.may_unmap,
             max_segment_size: limits.max_segment_size,
+            zone_sectors: limits.zones.map_or(0, |zones| zones.zone_sectors),
         };
         let state = State {
             tables: Tables::new(largest),
@@ -194,8 +199,8 @@ impl RequestQueue {
             Op::READ => Kind::Read,
             Op::WRITE => Kind::Write,
             Op::FLUSH => Kind::Flush,
-            Op::DRV_IN => Kind::GetId,
-            op => self.prepare_areas(rq, op)?,
+            Op::DRV_IN => rq.data().kind,
+            op => self.prepare_other(rq, op)?,
         };
         let slot = self.slots.get(rq.tag()).ok_or(Status::IOERR)?;
         slot.prepare(wire::header(kind, rq.ioprio(), rq.sector()));
@@ -206,11 +211,17 @@ impl RequestQueue {
         Ok(())
     }
 
-    /// Makes the list of areas that a request is about its data.
+    /// Prepares what is not common: requests about zones, and those whose data is a list of areas.
     #[cold]
-    fn prepare_areas(&self, rq: &mut Request<Disks>, op: Op) -> Result<Kind, Status> {
+    fn prepare_other(&self, rq: &mut Request<Disks>, op: Op) -> Result<Kind, Status> {
         let is_kept = rq.flags().contains(CmdFlags::NOUNMAP) || !self.may_unmap;
         let (kind, flags) = match op {
+            Op::ZONE_APPEND => return Ok(Kind::ZoneAppend),
+            Op::ZONE_OPEN => return Ok(Kind::ZoneOpen),
+            Op::ZONE_CLOSE => return Ok(Kind::ZoneClose),
+            Op::ZONE_FINISH => return Ok(Kind::ZoneFinish),
+            Op::ZONE_RESET => return Ok(Kind::ZoneReset),
+            Op::ZONE_RESET_ALL => return Ok(Kind::ZoneResetAll),
             Op::DISCARD => (Kind::Discard, 0),
             Op::WRITE_ZEROES if is_kept => (Kind::WriteZeroes, 0),
             Op::WRITE_ZEROES => (Kind::WriteZeroes, wire::UNMAP),
@@ -287,7 +298,8 @@ impl RequestQueue {
         rq: &Request<Disks>,
     ) -> Result<(), AddError> {
         to.push_readable(slot.header().ok_or(AddError::Empty)?)?;
-        let is_read = rq.data().kind.is_read();
+        let kind = rq.data().kind;
+        let is_read = kind.is_read();
         let mut push = |range: DmaRange| {
             let segment = Segment::new(range.addr, range.len);
             if is_read {
@@ -304,7 +316,7 @@ impl RequestQueue {
         } else {
             rq.try_for_each_phys_range(push)?;
         }
-        to.push_writable(slot.status_byte().ok_or(AddError::Empty)?)
+        to.push_writable(slot.answer(kind).ok_or(AddError::Empty)?)
     }
 }
 
@@ -357,6 +369,7 @@ impl RequestQueue {
                 rq.hw_ctx().start_stopped(true);
             }
             let status = match self.slots.get(rq.tag()) {
+                Some(slot) if rq.data().kind == Kind::ZoneAppend => self.appended(slot, &mut rq),
                 Some(slot) => slot.status(),
                 None => DeviceStatus::PENDING,
             };
@@ -366,6 +379,25 @@ impl RequestQueue {
             count = count.wrapping_add(1);
         }
         count
+    }
+
+    /// Takes back data that was appended to a zone, and tells the block layer where it is
+    /// (BLK-ZONE-9). A device that says it was elsewhere has failed.
+    #[cold]
+    fn appended(&self, slot: Slot<'_>, rq: &mut Request<Disks>) -> DeviceStatus {
+        let status = slot.status();
+        if status.outcome() != Outcome::Done {
+            return status;
+        }
+        let (zone, bytes) = (rq.sector(), rq.bytes());
+        let sectors = u64::from(bytes / SECTOR_SIZE);
+        match slot.append_sector() {
+            Some(at) if zones::is_within(at, sectors, zone, self.zone_sectors) => {
+                rq.set_sector(at);
+                status
+            }
+            _ => DeviceStatus::PENDING,
+        }
     }
 
     /// Has the device reset if it still has a request whose time is over, unless the request is

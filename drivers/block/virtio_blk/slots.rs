@@ -8,7 +8,8 @@
 //!
 //! ```text
 //! 0       header          device reads
-//! 16      status          device writes
+//! 16      append sector   device writes, if asked to append to a zone
+//! 24      status          device writes
 //! 32      descriptors     device reads
 //! ```
 
@@ -30,11 +31,13 @@ use crate::{
     },
     wire::{
         DeviceStatus,
+        Kind,
         HEADER_LEN, //
     },
 };
 
-const STATUS: usize = HEADER_LEN;
+const APPEND_SECTOR: usize = HEADER_LEN;
+const STATUS: usize = APPEND_SECTOR + 8;
 const TABLE: usize = 32;
 
 /// How many segments of data fit into the table of a slot, which is thereby two cache lines long.
@@ -100,10 +103,26 @@ impl<'a> Slot<'a> {
         self.area.segment(self.start, HEADER_LEN as u32)
     }
 
-    /// Returns the status as the device is told about it.
+    /// Returns what the device writes besides data, as it is told about it: the status, and in
+    /// front of it where data was appended.
     #[inline]
-    pub(crate) fn status_byte(&self) -> Option<Segment> {
-        self.area.segment(self.start + STATUS, 1)
+    pub(crate) fn answer(&self, kind: Kind) -> Option<Segment> {
+        let start = if kind == Kind::ZoneAppend {
+            APPEND_SECTOR
+        } else {
+            STATUS
+        };
+        // CAST: At most nine bytes.
+        self.area
+            .segment(self.start + start, (STATUS + 1 - start) as u32)
+    }
+
+    /// Reads where the device says that it has appended the data.
+    pub(crate) fn append_sector(&self) -> Option<u64> {
+        let mut sector = [0; 8];
+        self.area
+            .read(self.start + APPEND_SECTOR, &mut sector)
+            .then(|| u64::from_le_bytes(sector))
     }
 
     /// Reads what the device wrote as the status.

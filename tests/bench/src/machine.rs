@@ -96,7 +96,7 @@ impl Bench {
             .iter()
             .fold(Disk::backend(backend), |disk, option| disk.option(option));
         let mut guest = Guest::with_stack(stack)
-            .with_fio()
+            .with_tools()
             .cpus(machine.cpus)
             .memory_mib(1024)
             .disk(disk)

@@ -15,6 +15,11 @@ use super::{
         Window, //
     },
     ring::Ring,
+    zones::{
+        self,
+        Zones,
+        ENTRY, //
+    },
 };
 
 /// Read from the disk (`VIRTIO_BLK_T_IN`).
@@ -25,6 +30,8 @@ pub const OUT: u32 = 1;
 pub const FLUSH: u32 = 4;
 /// Tell the serial number (`VIRTIO_BLK_T_GET_ID`).
 pub const GET_ID: u32 = 8;
+/// Tell how worn the disk is (`VIRTIO_BLK_T_GET_LIFETIME`).
+pub const GET_LIFETIME: u32 = 10;
 /// Discard areas (`VIRTIO_BLK_T_DISCARD`).
 pub const DISCARD: u32 = 11;
 /// Write zeroes to areas (`VIRTIO_BLK_T_WRITE_ZEROES`).
@@ -45,6 +52,8 @@ pub const SECTOR: u64 = 512;
 const HEADER: u64 = 16;
 /// Bytes of a serial number.
 const ID_BYTES: u64 = 20;
+/// Bytes of what is told about wear.
+const LIFETIME_BYTES: u64 = 6;
 /// Bytes of an entry in a list of areas.
 const AREA: u64 = 16;
 /// The flag of an area that may be freed.
@@ -68,6 +77,12 @@ pub trait Store {
 
     /// Hears how many areas a list has that is about to be served.
     fn note_areas(&mut self, count: u64);
+
+    /// How worn the disk is, if it knows: three little-endian numbers.
+    fn lifetime(&self) -> Option<[u8; 6]>;
+
+    /// The zones of the disk, if it has any.
+    fn zones(&mut self) -> Option<Zones<'_>>;
 
     /// What lists of areas the disk takes with requests of a kind; none if it does not know it.
     fn areas(&self, kind: u32) -> Option<AreaLimits>;
@@ -204,6 +219,60 @@ impl<M: Memory> Request<'_, M> {
             .map(|header| (header as u32, (header >> 64) as u64))
     }
 
+    /// Stores the data behind the header from byte `start` on.
+    fn store(&self, start: u64, store: &mut impl Store) -> bool {
+        let mut piece_of_store = [0u8; PIECE];
+        self.pieces(
+            false,
+            HEADER,
+            self.readable,
+            |window, at, piece, done| match piece_of_store.get_mut(..piece) {
+                Some(bytes) => {
+                    window.read(at, bytes);
+                    store.write(start + done, bytes)
+                }
+                None => false,
+            },
+        )
+    }
+
+    /// Serves what only a disk with zones knows. Returns how many bytes were written.
+    fn serve_zones(&self, kind: u32, sector: u64, store: &mut impl Store) -> Result<u64, u8> {
+        let room = self.writable.saturating_sub(1);
+        let sectors = (self.readable - HEADER) / SECTOR;
+        let mut zones = store.zones().ok_or(UNSUPP)?;
+        match kind {
+            zones::APPEND => {
+                let at = zones.append(sector, sectors)?;
+                let told = zones.appended_at(at).to_le_bytes();
+                // The sector stands in front of the status, in as many bytes as it takes.
+                if room == 8 && self.store(at * SECTOR, store) && self.put(0, &told) {
+                    Ok(room)
+                } else {
+                    Err(IOERR)
+                }
+            }
+            zones::REPORT => {
+                // CAST: Less than what a chain can have.
+                let entries = zones.report(sector, room as usize / ENTRY)?;
+                let mut written = 0;
+                for entry in entries {
+                    if !self.put(written, &entry) {
+                        return Err(IOERR);
+                    }
+                    written += ENTRY as u64;
+                }
+                Ok(written)
+            }
+            zones::OPEN | zones::CLOSE | zones::FINISH | zones::RESET | zones::RESET_ALL => {
+                let (first, count) = zones.manage(kind, sector)?;
+                store.forget(first * SECTOR, count * SECTOR);
+                Ok(0)
+            }
+            _ => Err(UNSUPP),
+        }
+    }
+
     /// Reads the list of areas behind the header, and forgets them. Returns the status.
     fn forget(&self, kind: u32, limits: AreaLimits, store: &mut impl Store) -> u8 {
         let list = self.readable - HEADER;
@@ -288,22 +357,19 @@ fn work<M: Memory>(
             }
         }
         OUT => {
-            let Some(start) = fits(request.readable - HEADER) else {
+            let len = request.readable - HEADER;
+            let Some(start) = fits(len) else {
                 return (IOERR, 0);
             };
-            let done = request.pieces(
-                false,
-                HEADER,
-                request.readable,
-                |window, at, piece, done| match piece_of_store.get_mut(..piece) {
-                    Some(bytes) => {
-                        window.read(at, bytes);
-                        store.write(start + done, bytes)
-                    }
-                    None => false,
-                },
-            );
-            (if done { OK } else { IOERR }, 0)
+            let accepted = match store.zones() {
+                Some(mut zones) => zones.write(sector, len / SECTOR),
+                None => Ok(()),
+            };
+            match accepted {
+                Ok(()) if request.store(start, store) => (OK, 0),
+                Ok(()) => (IOERR, 0),
+                Err(status) => (status, 0),
+            }
         }
         FLUSH => (OK, 0),
         GET_ID if room >= ID_BYTES => {
@@ -311,9 +377,19 @@ fn work<M: Memory>(
             (if done { OK } else { IOERR }, ID_BYTES)
         }
         GET_ID => (IOERR, 0),
+        GET_LIFETIME => match store.lifetime() {
+            None => (UNSUPP, 0),
+            Some(lifetime) if room >= LIFETIME_BYTES && request.put(0, &lifetime) => {
+                (OK, LIFETIME_BYTES)
+            }
+            Some(_) => (IOERR, 0),
+        },
         _ => match store.areas(kind) {
             Some(limits) => (request.forget(kind, limits, store), 0),
-            None => (UNSUPP, 0),
+            None => match request.serve_zones(kind, sector, store) {
+                Ok(written) => (OK, written),
+                Err(status) => (status, 0),
+            },
         },
     }
 }

@@ -71,6 +71,16 @@ faults! {
     NoResetEver = 20,
     /// Requests are served, and no interrupt tells about it.
     NoInterrupt = 21,
+    /// Zones are reported to be of a type that the specification does not know.
+    ZoneType = 22,
+    /// Zones are reported to be in a state that the specification does not know.
+    ZoneState = 23,
+    /// Zones are reported where other zones are.
+    ZoneOrder = 24,
+    /// A report says that it has more zones than there is room for; otherwise honest.
+    ZoneCount = 25,
+    /// Data is said to be appended to another zone.
+    AppendElsewhere = 26,
 }
 
 /// A fault, when it begins and when it ends.

@@ -4,11 +4,17 @@
 
 use crate::Vm;
 
-/// Puts a fake disk on the bus; gives what the kernel says about it.
+/// Puts a fake disk on the bus, of 8 MiB unless the parameters say otherwise; gives what the kernel
+/// says about it.
 #[track_caller]
 pub fn load(vm: &mut Vm, parameters: &str) -> String {
     vm.ok("dmesg -c > /dev/null");
-    vm.ok(&format!("modprobe virtio_fake size_mib=8 {parameters}"));
+    let size = if parameters.contains("size_mib=") {
+        ""
+    } else {
+        "size_mib=8"
+    };
+    vm.ok(&format!("modprobe virtio_fake {size} {parameters}"));
     vm.ok("dmesg -r")
 }
 

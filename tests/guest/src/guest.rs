@@ -121,10 +121,11 @@ impl Guest {
         self
     }
 
-    /// Puts fio into the guest. Its libraries make booting slower.
-    pub fn with_fio(mut self) -> Self {
+    /// Puts fio into the guest, and the tools of zones, of more file systems and of the device
+    /// mapper. They make booting slower.
+    pub fn with_tools(mut self) -> Self {
         let path = self.initrd.take().expect("a guest with an initramfs");
-        self.initrd = Some(PathBuf::from(format!("{}.fio", path.display())));
+        self.initrd = Some(PathBuf::from(format!("{}.tools", path.display())));
         self
     }
 

@@ -13,7 +13,7 @@ const FIO: &str = "fio --name=verify --filename=/dev/vda --direct=1 --rw=randwri
 #[test]
 fn fio_verifies_random_sizes_on_one_queue() {
     let disk = Disk::blank(64).option("num-queues=1");
-    let mut vm = Guest::new().cpus(2).disk(disk).with_fio().boot();
+    let mut vm = Guest::new().cpus(2).disk(disk).with_tools().boot();
     for engine in ["io_uring", "libaio"] {
         let job =
             format!("{FIO} --ioengine={engine} --iodepth=32 || {{ cat /run/fio.log; exit 1; }}");
@@ -24,7 +24,7 @@ fn fio_verifies_random_sizes_on_one_queue() {
 #[test]
 fn fio_verifies_random_sizes_on_four_queues() {
     let disk = Disk::blank(64).option("num-queues=4");
-    let mut vm = Guest::new().cpus(4).disk(disk).with_fio().boot();
+    let mut vm = Guest::new().cpus(4).disk(disk).with_tools().boot();
     let job = format!(
         "{FIO} --ioengine=io_uring --iodepth=16 --iodepth_batch=8 --numjobs=4 \
          --offset_increment=16M --cpus_allowed=0-3 --cpus_allowed_policy=split \

@@ -63,7 +63,7 @@ fn polled_queues_need_no_interrupt() {
     let mut vm = Guest::new()
         .cpus(4)
         .disk(Disk::blank(64).option("num-queues=4"))
-        .with_fio()
+        .with_tools()
         .unloaded()
         .boot();
     load(&mut vm, "poll_queues=2");

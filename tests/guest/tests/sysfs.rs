@@ -2,7 +2,15 @@
 
 //! What users and scripts see: the attributes, compared with those of the C drivers.
 
-use guest::{Disk, Guest, Vm};
+use guest::{
+    fake::{
+        load,
+        unload, //
+    },
+    Disk,
+    Guest,
+    Vm, //
+};
 use qapi::qmp;
 use std::thread;
 
@@ -165,6 +173,51 @@ mod beyond_c {
         assert_eq!(flushes(&mut vm), before);
         assert_eq!(vm.ok("cat /sys/block/vda/cache_type"), "write through");
     }
+
+    /// U30: nothing turns in a virtual machine, unless root says so.
+    #[test]
+    fn a_disk_is_not_rotational() {
+        let mut vm = Guest::new().disk(Disk::blank(16)).boot();
+        assert_eq!(vm.ok("cat /sys/block/vda/queue/rotational"), "0");
+        assert_eq!(vm.ok("lsblk -dno ROTA /dev/vda").trim(), "0");
+        vm.ok("echo 1 > /sys/block/vda/queue/rotational");
+        assert_eq!(vm.ok("lsblk -dno ROTA /dev/vda").trim(), "1");
+    }
+
+    /// K15, U37: the attributes are there for devices that know how worn they are.
+    #[test]
+    fn wear_is_shown() {
+        let mut vm = Guest::new().checking_leaks().disk(Disk::blank(16)).boot();
+        vm.ok("[ ! -e /sys/block/vda/life_time ] && [ ! -e /sys/block/vda/pre_eol_info ]");
+        load(&mut vm, "lifetime=1");
+        assert_eq!(vm.ok("cat /sys/block/vdb/pre_eol_info"), "0x02");
+        assert_eq!(vm.ok("cat /sys/block/vdb/life_time"), "0x03 0x0b");
+        unload(&mut vm);
+        // The device offers the feature, and then does not know the request.
+        load(&mut vm, "features_on=0x8000");
+        let error = vm.fails("cat /sys/block/vdb/life_time");
+        assert!(error.contains("Operation not supported"), "{error}");
+        unload(&mut vm);
+    }
+}
+
+/// SCSI and ATA commands are not for such disks, and the tools that send them hear it.
+#[test]
+fn tools_for_other_disks_are_told_so() {
+    let mut vm = Guest::new().with_tools().disk(Disk::blank(16)).boot();
+    for (option, ioctl) in [("-I", "SG_IO"), ("-i", "HDIO_GET_IDENTITY")] {
+        let calls = vm
+            .sh(&format!("strace -e ioctl hdparm {option} /dev/vda 2>&1"))
+            .text;
+        let call = calls.lines().find(|line| line.contains(ioctl));
+        assert!(
+            call.is_some_and(|call| call.contains("= -1 ENOTTY")),
+            "{calls}"
+        );
+    }
+    let geometry = vm.ok("hdparm -g /dev/vda");
+    assert!(geometry.contains("sectors = 32768"), "{geometry}");
+    vm.roundtrip("vda");
 }
 
 /// Feature names of QEMU's monitor, and their bits.

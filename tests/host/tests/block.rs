@@ -10,6 +10,8 @@ mod name;
 mod size;
 #[path = "../../../drivers/block/virtio_blk/wire.rs"]
 mod wire;
+#[path = "../../../drivers/block/virtio_blk/zones.rs"]
+mod zones;
 
 use limits::{
     DeviceConfig,
@@ -31,9 +33,15 @@ use wire::{
     id_text,
     DeviceStatus,
     Kind,
+    Lifetime,
     Outcome,
     HEADER_LEN,
     UNMAP, //
+};
+use zones::{
+    Descriptor,
+    Zoned,
+    HOST_MANAGED, //
 };
 
 const PLAIN: DeviceConfig = DeviceConfig {
@@ -45,6 +53,7 @@ const PLAIN: DeviceConfig = DeviceConfig {
     discard: None,
     write_zeroes: None,
     secure_erase: None,
+    zoned: None,
 };
 
 const QUEUE: QueueConfig = QueueConfig {
@@ -132,6 +141,143 @@ fn header_is_type_priority_sector() {
 fn requests_that_are_not_about_a_sector_say_sector_0() {
     assert_eq!(header(Kind::Flush, 0, 77), [4, 0]);
     assert_eq!(header(Kind::GetId, 0, 77), [8, 0]);
+    assert_eq!(header(Kind::GetLifetime, 0, 77), [10, 0]);
+    // BLK-ZONE-5.
+    assert_eq!(header(Kind::ZoneResetAll, 0, 77), [26, 0]);
+}
+
+/// BLK-ZONE-2, BLK-ZONE-4, BLK-ZONE-6.
+#[test]
+fn requests_about_a_zone_name_it() {
+    for (kind, code) in [
+        (Kind::ZoneAppend, 15),
+        (Kind::ZoneReport, 16),
+        (Kind::ZoneOpen, 18),
+        (Kind::ZoneClose, 20),
+        (Kind::ZoneFinish, 22),
+        (Kind::ZoneReset, 24),
+    ] {
+        assert_eq!(header(kind, 0, 8192), [code, 8192]);
+        assert_eq!(kind.is_read(), kind == Kind::ZoneReport);
+    }
+}
+
+/// K15.
+#[test]
+fn lifetime_is_three_little_endian_numbers() {
+    let lifetime = Lifetime {
+        pre_eol_info: 2,
+        type_a: 3,
+        type_b: 0x0b0a,
+    };
+    assert_eq!(Lifetime::parse(&[2, 0, 3, 0, 0x0a, 0x0b]), lifetime);
+}
+
+const ZONED: Zoned = Zoned {
+    zone_sectors: 8192,
+    max_open_zones: 3,
+    max_active_zones: 5,
+    max_append_sectors: 256,
+    write_granularity: 4096,
+    model: HOST_MANAGED,
+};
+
+/// K63, BLK-INIT-10, BLK-INIT-11: only where zones must be written in order is there anything to check.
+#[test]
+fn models_without_demands_are_ordinary_disks() {
+    for model in 0..=u8::MAX {
+        let nonsense = Zoned {
+            zone_sectors: 1000,
+            write_granularity: 0,
+            model,
+            ..ZONED
+        };
+        let expected = match model {
+            0 | 2 => Ok(None),
+            HOST_MANAGED => Err(zones::Refusal::ZoneSize(1000)),
+            _ => Err(zones::Refusal::Model(model)),
+        };
+        assert_eq!(nonsense.limits(512), expected, "model {model}");
+    }
+}
+
+/// K64 to K66, H14: a disk that cannot append is one all the same.
+#[test]
+fn zone_limits_are_checked() {
+    use zones::Refusal::{
+        AppendSectors,
+        OpenZones,
+        WriteGranularity,
+        ZoneSize, //
+    };
+    let with = |change: fn(&mut Zoned)| {
+        let mut zoned = ZONED;
+        change(&mut zoned);
+        zoned.limits(4096).map(Option::unwrap)
+    };
+    let plain = with(|_| {}).unwrap();
+    assert_eq!((plain.zone_sectors, plain.write_granularity), (8192, 4096));
+    assert_eq!(
+        with(|z| z.max_append_sectors = 0)
+            .unwrap()
+            .max_append_sectors,
+        0
+    );
+    assert_eq!(
+        with(|z| z.write_granularity = 512)
+            .unwrap()
+            .write_granularity,
+        4096
+    );
+    assert_eq!(with(|z| z.max_active_zones = 0).unwrap().max_open_zones, 3);
+    assert_eq!(with(|z| z.zone_sectors = 0), Err(ZoneSize(0)));
+    assert_eq!(with(|z| z.zone_sectors = 4), Err(ZoneSize(4)));
+    assert_eq!(with(|z| z.write_granularity = 0), Err(WriteGranularity(0)));
+    assert_eq!(
+        with(|z| z.write_granularity = 1 << 23),
+        Err(WriteGranularity(1 << 23))
+    );
+    assert_eq!(with(|z| z.max_append_sectors = 7), Err(AppendSectors(7)));
+    assert_eq!(with(|z| z.max_open_zones = 6), Err(OpenZones(6)));
+
+    let config = DeviceConfig {
+        zoned: Some(ZONED),
+        ..PLAIN
+    };
+    let limits = limits(config).unwrap();
+    assert_eq!(
+        (limits.physical_block_size, limits.io_min),
+        (Some(4096), 4096)
+    );
+}
+
+/// K11, BLK-ZONE-9.
+#[test]
+fn an_append_stays_in_its_zone() {
+    assert!(zones::is_within(8192, 8, 8192, 8192));
+    assert!(zones::is_within(16376, 8, 8192, 8192));
+    assert!(!zones::is_within(16377, 8, 8192, 8192));
+    assert!(!zones::is_within(8191, 8, 8192, 8192));
+    assert!(!zones::is_within(u64::MAX, 8, 8192, 8192));
+    assert!(!zones::is_within(u64::MAX, 8, u64::MAX, 8192));
+}
+
+#[test]
+fn zone_descriptors_are_little_endian() {
+    let mut bytes = [0xee; zones::DESCRIPTOR_LEN];
+    for (i, word) in [0x0123_u64, 0x4567, 0x89ab].into_iter().enumerate() {
+        bytes[8 * i..][..8].copy_from_slice(&word.to_le_bytes());
+    }
+    (bytes[24], bytes[25]) = (2, 14);
+    assert_eq!(zones::reported(&bytes), 0x0123);
+    let descriptor = Descriptor {
+        capacity: 0x0123,
+        start: 0x4567,
+        write_pointer: 0x89ab,
+        zone_type: 2,
+        state: 14,
+    };
+    assert_eq!(Descriptor::parse(&bytes), descriptor);
 }
 
 #[test]
@@ -140,13 +286,15 @@ fn data_goes_to_the_driver_in_reads_only() {
     assert!(!Kind::Write.is_read() && !Kind::Flush.is_read());
 }
 
-/// K26; a status that the device never wrote is a failure (D33, H7), as is one that it made up.
+/// K26, K27; a status that the device never wrote is a failure (D33, H7), as is one that it made up.
 #[test]
 fn every_status_has_an_outcome() {
     for byte in 0..=u8::MAX {
         let expected = match byte {
             0 => Outcome::Done,
             2 => Outcome::Unsupported,
+            5 => Outcome::TooManyOpenZones,
+            6 => Outcome::TooManyActiveZones,
             _ => Outcome::Failed,
         };
         assert_eq!(DeviceStatus(byte).outcome(), expected, "status {byte}");
@@ -188,6 +336,7 @@ fn device_without_features_gets_the_defaults() {
             max_write_zeroes_sectors: 0,
             may_unmap: false,
             max_secure_erase_sectors: 0,
+            zones: None,
         }
     );
 }

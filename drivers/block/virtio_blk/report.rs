@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reports of the zones of a disk.
+//!
+//! Implements `VIRTIO_BLK_T_ZONE_REPORT` of VIRTIO 1.4, 5.2.6 "Device Operation". What the device
+//! reports is checked before the block layer sees it: zones come in their order, each where it has
+//! to be, with a type and a state that are known.
+
+use blk_mq::{
+    GenDisk,
+    Zone,
+    ZoneCondition,
+    ZoneReport,
+    ZoneType, //
+};
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
+use crate::{
+    limits::{
+        Limits,
+        SECTOR_SIZE, //
+    },
+    operations::{
+        ask,
+        Disks, //
+    },
+    wire::Kind,
+    zones::{
+        self,
+        Descriptor,
+        DESCRIPTOR_LEN,
+        REPORT_HEADER_LEN, //
+    },
+};
+
+/// The most memory for the answer to one request: a thousand zones.
+const MAX_PAGES: usize = 16;
+
+/// How the zones of a disk can be asked for.
+pub(crate) struct Reporting {
+    /// The size of a zone in sectors, a power of two.
+    zone_sectors: u64,
+    /// How many pages a request can read.
+    max_pages: usize,
+}
+
+impl Reporting {
+    /// Takes what is needed from the limits of a disk; nothing for one without zones.
+    pub(crate) fn new(limits: &Limits) -> Option<Self> {
+        let zones = limits.zones?;
+        // CAST: No overflow on 64-bit kernels, and pages are larger than sectors.
+        let pages_of_request = limits.max_sectors as usize / (PAGE_SIZE / SECTOR_SIZE as usize);
+        Some(Self {
+            zone_sectors: zones.zone_sectors.into(),
+            max_pages: pages_of_request
+                .min(limits.max_segments.into())
+                .clamp(1, MAX_PAGES),
+        })
+    }
+
+    /// Makes room for the report of so many zones, or of as many as one request can read.
+    fn buffer(&self, wanted: u32) -> Result<KVVec<u8>> {
+        let wanted = (wanted as usize)
+            .saturating_mul(DESCRIPTOR_LEN)
+            .saturating_add(REPORT_HEADER_LEN);
+        let pages = wanted.div_ceil(PAGE_SIZE).clamp(1, self.max_pages);
+        KVVec::from_elem(0, pages * PAGE_SIZE, GFP_KERNEL).map_err(Into::into)
+    }
+}
+
+/// Reports the zones of a disk, from the one with the given sector on.
+///
+/// # Errors
+///
+/// `EOPNOTSUPP` for a disk without zones, `EINVAL` if there are none from that sector on, `ENOMEM`,
+/// `EIO` for a device that fails or says what cannot be; what [`ZoneReport::push`] returns.
+pub(crate) fn report_zones(
+    disk: &GenDisk<Disks>,
+    sector: u64,
+    report: &mut ZoneReport<'_, Disks>,
+) -> Result {
+    let shared = disk.queue_data();
+    let reporting = shared.reporting.as_ref().ok_or(EOPNOTSUPP)?;
+    let mut buffer = reporting.buffer(report.wanted())?;
+    let mut start = sector & !reporting.zone_sectors.wrapping_sub(1);
+
+    while report.wanted() > 0 && start < disk.capacity() {
+        buffer.fill(0);
+        ask(disk, Kind::ZoneReport, start, &mut buffer)?.to_result()?;
+        let (header, entries) = buffer
+            .split_first_chunk::<REPORT_HEADER_LEN>()
+            .ok_or(EINVAL)?;
+        let (entries, _) = entries.as_chunks::<DESCRIPTOR_LEN>();
+        let count = usize::try_from(zones::reported(header)).unwrap_or(usize::MAX);
+        if count == 0 {
+            break;
+        }
+        for entry in entries.iter().take(count) {
+            if report.wanted() == 0 || start >= disk.capacity() {
+                break;
+            }
+            let descriptor = Descriptor::parse(entry);
+            let zone = check(&descriptor, start, reporting.zone_sectors, disk.capacity())
+                .inspect_err(|_| {
+                    dev_err!(
+                        shared.dev,
+                        "[{}] zone at sector {} makes no sense: {:?}\n",
+                        disk.name(),
+                        start,
+                        descriptor
+                    )
+                })?;
+            report.push(&zone)?;
+            // No overflow: the zone starts within the capacity.
+            start += reporting.zone_sectors;
+        }
+    }
+    if report.reported() == 0 {
+        return Err(EINVAL);
+    }
+    Ok(())
+}
+
+/// Makes what the block layer knows of the descriptor of the zone that starts at `start`.
+///
+/// # Errors
+///
+/// `EIO` for what cannot be.
+fn check(descriptor: &Descriptor, start: u64, zone_sectors: u64, capacity: u64) -> Result<Zone> {
+    // The last zone may be smaller.
+    let len = zone_sectors.min(capacity.saturating_sub(start));
+    let zone_type = match descriptor.zone_type {
+        1 => ZoneType::Conventional,
+        2 => ZoneType::SequentialRequired,
+        3 => ZoneType::SequentialPreferred,
+        _ => return Err(EIO),
+    };
+    let condition = match descriptor.state {
+        0 => ZoneCondition::NotWritePointer,
+        1 => ZoneCondition::Empty,
+        2 => ZoneCondition::ImplicitOpen,
+        3 => ZoneCondition::ExplicitOpen,
+        4 => ZoneCondition::Closed,
+        13 => ZoneCondition::ReadOnly,
+        14 => ZoneCondition::Full,
+        15 => ZoneCondition::Offline,
+        _ => return Err(EIO),
+    };
+    let write_pointer = match condition {
+        ZoneCondition::Full => start + len,
+        ZoneCondition::ReadOnly | ZoneCondition::Offline => u64::MAX,
+        ZoneCondition::NotWritePointer => descriptor.write_pointer,
+        _ if (start..=start + len).contains(&descriptor.write_pointer) => descriptor.write_pointer,
+        _ => return Err(EIO),
+    };
+    if descriptor.start != start || descriptor.capacity == 0 || descriptor.capacity > len {
+        return Err(EIO);
+    }
+    Ok(Zone {
+        start,
+        len,
+        capacity: descriptor.capacity,
+        write_pointer,
+        zone_type,
+        condition,
+    })
+}
