@@ -472,6 +472,9 @@ fn follow_capacity(
 ) -> Result<(), BadSize> {
     let sectors = Config::capacity_sectors(dev, features).map_err(|_| BadSize::Unreadable)?;
     let sectors = Limits::check_capacity(sectors).map_err(BadSize::Refused)?;
+    if disk.is_zoned() && sectors > disk.capacity() {
+        return Err(BadSize::MoreZones);
+    }
     if sectors != disk.capacity() {
         disk.set_capacity_and_notify(sectors);
         log_size(dev, disk, "new size: ");
@@ -485,6 +488,8 @@ enum BadSize {
     Unreadable,
     /// It makes no sense.
     Refused(Refusal),
+    /// The block layer has no place for more zones than there were at first.
+    MoreZones,
 }
 
 impl kernel::fmt::Display for BadSize {
@@ -492,6 +497,7 @@ impl kernel::fmt::Display for BadSize {
         match self {
             Self::Unreadable => f.write_str("cannot read the new size"),
             Self::Refused(refusal) => refusal.fmt(f),
+            Self::MoreZones => f.write_str("zones beyond the old size are not used"),
         }
     }
 }

@@ -291,6 +291,13 @@ impl Disk {
                 machine.config_changed();
                 false
             }
+            Fault::Grows => {
+                let sectors = self.store.lock().bytes() / blk::SECTOR * 2;
+                machine.registers(|registers| registers.change_config(0, &sectors.to_le_bytes()));
+                machine.config_changed();
+                let outcome = self.serve_one(ring, head, None);
+                ring.finish(head, outcome.written)
+            }
             Fault::NoInterrupt => {
                 let outcome = self.serve_one(ring, head, None);
                 ring.finish(head, outcome.written);

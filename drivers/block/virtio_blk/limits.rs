@@ -227,6 +227,7 @@ impl Limits {
         // Where mapping is limited, there is not much to map to: a bounce buffer. A request that
         // takes most of it could wait for room for ever, since it holds its own segments meanwhile.
         let max_sectors = kernel.max_mapping_bytes.max(block as usize) / SECTOR_SIZE as usize;
+        let max_sectors = u32::try_from(max_sectors).unwrap_or(u32::MAX);
         let max_segments = Self::segments(device.seg_max, queue)?;
         if let Some(erase) = &device.secure_erase {
             erase.check()?;
@@ -236,7 +237,9 @@ impl Limits {
             None => Bytes::default(),
         };
         let zones = match device.zoned {
-            Some(zoned) => zoned.limits(block).map_err(Refusal::Zones)?,
+            Some(zoned) => zoned
+                .limits(capacity_sectors, block)
+                .map_err(Refusal::Zones)?,
             None => None,
         };
         let discard_granularity = Self::discard_granularity(device, block)?;
@@ -258,7 +261,11 @@ impl Limits {
             alignment_offset: topology.alignment_offset,
             io_min: zones.map_or(topology.io_min, |zones| zones.write_granularity),
             io_opt: topology.io_opt,
-            max_sectors: u32::try_from(max_sectors).unwrap_or(u32::MAX),
+            max_sectors: match zones {
+                // The block layer counts the bytes of an append in 32 bits.
+                Some(_) => max_sectors.min(u32::MAX / SECTOR_SIZE),
+                None => max_sectors,
+            },
             max_segments,
             max_segment_size,
             max_discard_sectors: device

@@ -64,7 +64,7 @@ use crate::{
         Kind,
         Outcome, //
     },
-    zones,
+    zones::ZoneLimits,
 };
 
 /// A request that the device has.
@@ -89,8 +89,7 @@ pub(crate) struct RequestQueue {
     uses_dma_api: bool,
     may_unmap: bool,
     max_segment_size: u32,
-    /// The size of a zone in sectors; 0 for a disk without zones.
-    zone_sectors: u32,
+    zones: Option<ZoneLimits>,
 }
 
 impl RequestQueue {
@@ -112,7 +111,7 @@ impl RequestQueue {
             uses_dma_api: dev.dma_device().is_some(),
             may_unmap: limits.may_unmap,
             max_segment_size: limits.max_segment_size,
-            zone_sectors: limits.zones.map_or(0, |zones| zones.zone_sectors),
+            zones: limits.zones,
         };
         let state = State {
             tables: Tables::new(largest),
@@ -216,7 +215,16 @@ impl RequestQueue {
     fn prepare_other(&self, rq: &mut Request<Disks>, op: Op) -> Result<Kind, Status> {
         let is_kept = rq.flags().contains(CmdFlags::NOUNMAP) || !self.may_unmap;
         let (kind, flags) = match op {
-            Op::ZONE_APPEND => return Ok(Kind::ZoneAppend),
+            Op::ZONE_APPEND => {
+                let unit = self
+                    .zones
+                    .map_or(SECTOR_SIZE, |zones| zones.write_granularity);
+                // BLK-ZONE-7. A power of two.
+                if rq.bytes() & unit.wrapping_sub(1) != 0 {
+                    return Err(Status::INVAL);
+                }
+                return Ok(Kind::ZoneAppend);
+            }
             Op::ZONE_OPEN => return Ok(Kind::ZoneOpen),
             Op::ZONE_CLOSE => return Ok(Kind::ZoneClose),
             Op::ZONE_FINISH => return Ok(Kind::ZoneFinish),
@@ -389,10 +397,9 @@ impl RequestQueue {
         if status.outcome() != Outcome::Done {
             return status;
         }
-        let (zone, bytes) = (rq.sector(), rq.bytes());
-        let sectors = u64::from(bytes / SECTOR_SIZE);
-        match slot.append_sector() {
-            Some(at) if zones::is_within(at, sectors, zone, self.zone_sectors) => {
+        let sectors = u64::from(rq.bytes() / SECTOR_SIZE);
+        match (slot.append_sector(), &self.zones) {
+            (Some(at), Some(zones)) if zones.holds(rq.sector(), at, sectors) => {
                 rq.set_sector(at);
                 status
             }

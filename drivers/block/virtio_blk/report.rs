@@ -149,16 +149,28 @@ fn check(descriptor: &Descriptor, start: u64, zone_sectors: u64, capacity: u64) 
         15 => ZoneCondition::Offline,
         _ => return Err(EIO),
     };
-    let write_pointer = match condition {
-        ZoneCondition::Full => start + len,
-        ZoneCondition::ReadOnly | ZoneCondition::Offline => u64::MAX,
-        ZoneCondition::NotWritePointer => descriptor.write_pointer,
-        _ if (start..=start + len).contains(&descriptor.write_pointer) => descriptor.write_pointer,
-        _ => return Err(EIO),
-    };
-    if descriptor.start != start || descriptor.capacity == 0 || descriptor.capacity > len {
+    let is_conventional = zone_type == ZoneType::Conventional;
+    if descriptor.start != start
+        || descriptor.capacity == 0
+        || descriptor.capacity > len
+        || is_conventional != (condition == ZoneCondition::NotWritePointer)
+    {
         return Err(EIO);
     }
+    let told = descriptor.write_pointer;
+    let write_pointer = match condition {
+        ZoneCondition::Full => start + len,
+        ZoneCondition::ReadOnly | ZoneCondition::Offline | ZoneCondition::NotWritePointer => {
+            u64::MAX
+        }
+        ZoneCondition::Empty if told == start => told,
+        ZoneCondition::ImplicitOpen | ZoneCondition::ExplicitOpen | ZoneCondition::Closed
+            if (start..=start + descriptor.capacity).contains(&told) =>
+        {
+            told
+        }
+        _ => return Err(EIO),
+    };
     Ok(Zone {
         start,
         len,

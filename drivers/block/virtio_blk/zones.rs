@@ -17,6 +17,12 @@ pub const HOST_MANAGED: u8 = 1;
 /// like any other disk (BLK-INIT-10, BLK-INIT-11).
 const ORDINARY: [u8; 2] = [0, 2];
 
+/// The most zones that a disk may have; the block layer keeps a byte for each in one piece.
+const MAX_ZONES: u64 = 1 << 22;
+
+/// The most open or active zones that are made use of; the block layer keeps memory for each.
+const MAX_OPEN_ZONES: u32 = 4096;
+
 /// The characteristics of a zoned device: `VIRTIO_BLK_F_ZONED`.
 #[derive(Clone, Copy, Debug)]
 pub struct Zoned {
@@ -62,6 +68,8 @@ pub enum Refusal {
     AppendSectors(u32),
     /// More zones may be open than active.
     OpenZones(u32),
+    /// There are more zones than can be kept.
+    Count(u64),
 }
 
 impl fmt::Display for Refusal {
@@ -81,14 +89,15 @@ impl fmt::Display for Refusal {
                     "invalid zone limits: {count} may be open, but fewer active"
                 )
             }
+            Self::Count(count) => write!(f, "too many zones: {count}"),
         }
     }
 }
 
 impl Zoned {
-    /// Checks the characteristics, for a disk with blocks of `block` bytes. A disk that can be used
-    /// like one without zones has no limits on them.
-    pub fn limits(&self, block: u32) -> Result<Option<ZoneLimits>, Refusal> {
+    /// Checks the characteristics, for a disk of so many sectors with blocks of `block` bytes. A disk
+    /// that can be used like one without zones has no limits on them.
+    pub fn limits(&self, capacity: u64, block: u32) -> Result<Option<ZoneLimits>, Refusal> {
         if ORDINARY.contains(&self.model) {
             return Ok(None);
         }
@@ -99,6 +108,10 @@ impl Zoned {
         // The block layer knows no others.
         if !self.zone_sectors.is_power_of_two() || zone_bytes < u64::from(block) {
             return Err(Refusal::ZoneSize(self.zone_sectors));
+        }
+        let count = capacity.div_ceil(self.zone_sectors.into());
+        if count > MAX_ZONES {
+            return Err(Refusal::Count(count));
         }
         let granularity = self.write_granularity;
         if !granularity.is_power_of_two() || u64::from(granularity) > zone_bytes {
@@ -113,22 +126,24 @@ impl Zoned {
         }
         Ok(Some(ZoneLimits {
             zone_sectors: self.zone_sectors,
-            max_open_zones: self.max_open_zones,
-            max_active_zones: self.max_active_zones,
+            max_open_zones: self.max_open_zones.min(MAX_OPEN_ZONES),
+            max_active_zones: self.max_active_zones.min(MAX_OPEN_ZONES),
             max_append_sectors: self.max_append_sectors,
             write_granularity: granularity.max(block),
         }))
     }
 }
 
-/// Returns whether a device may say that it has appended `sectors` sectors at sector `at`, when it
-/// was asked to append to the zone of `zone_sectors` sectors that starts at `zone`.
-pub fn is_within(at: u64, sectors: u64, zone: u64, zone_sectors: u32) -> bool {
-    at >= zone
-        && at
-            .checked_add(sectors)
-            .zip(zone.checked_add(zone_sectors.into()))
-            .is_some_and(|(end, zone_end)| end <= zone_end)
+impl ZoneLimits {
+    /// Returns whether a device may say that it has appended `sectors` sectors at sector `at`, when
+    /// it was asked to append to the zone that starts at `zone`.
+    pub fn holds(&self, zone: u64, at: u64, sectors: u64) -> bool {
+        at >= zone
+            && at
+                .checked_add(sectors)
+                .zip(zone.checked_add(self.zone_sectors.into()))
+                .is_some_and(|(end, zone_end)| end <= zone_end)
+    }
 }
 
 /// The length of the head of a zone report, which says how many descriptors follow.

@@ -59,7 +59,8 @@ pub trait Feature: Copy + 'static {
     }
 }
 
-/// The features that were agreed on with a device, as its driver sees them.
+/// The features that were agreed on with a device, as its driver sees them; in
+/// [`Driver::validate`] those that may be.
 pub struct Negotiated<F> {
     features: Features,
     driver: PhantomData<F>,

@@ -81,6 +81,8 @@ faults! {
     ZoneCount = 25,
     /// Data is said to be appended to another zone.
     AppendElsewhere = 26,
+    /// The disk says that it is twice as large as before; otherwise honest.
+    Grows = 27,
 }
 
 /// A fault, when it begins and when it ends.

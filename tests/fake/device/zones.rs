@@ -6,7 +6,10 @@
 //! of the request.
 
 use super::{
-    blk::IOERR,
+    blk::{
+        IOERR,
+        UNSUPP, //
+    },
     fault::Fault, //
 };
 
@@ -205,6 +208,9 @@ impl Zones<'_> {
 
     /// Accepts data for the zone at a sector, and returns the sector where it goes.
     pub fn append(&mut self, sector: u64, sectors: u64) -> Result<u64, u8> {
+        if self.limits.max_append == 0 {
+            return Err(UNSUPP);
+        }
         let index = self.find_start(sector)?;
         let zone = self.zones[index];
         // BLK-ZONE-8.

@@ -18,6 +18,21 @@ pub fn load(vm: &mut Vm, parameters: &str) -> String {
     vm.ok("dmesg -r")
 }
 
+/// Puts a fake disk on the bus that is refused: with one line about an error, that the driver core
+/// adds its own to, and without a disk. Takes it away again.
+#[track_caller]
+pub fn refused(vm: &mut Vm, parameters: &str, reason: &str) {
+    let log = load(vm, parameters);
+    let errors: Vec<_> = log
+        .lines()
+        .filter(|line| line.starts_with("<3>") && !line.contains("probe with driver"))
+        .collect();
+    assert_eq!(errors.len(), 1, "{parameters}: {log}");
+    assert!(errors[0].contains(reason), "{parameters}: {log}");
+    vm.ok("[ ! -e /dev/vda ]");
+    unload(vm);
+}
+
 /// Takes it away; a driver that broke a rule of the specification makes the fake device say so.
 #[track_caller]
 pub fn unload(vm: &mut Vm) {

@@ -197,7 +197,7 @@ fn models_without_demands_are_ordinary_disks() {
             HOST_MANAGED => Err(zones::Refusal::ZoneSize(1000)),
             _ => Err(zones::Refusal::Model(model)),
         };
-        assert_eq!(nonsense.limits(512), expected, "model {model}");
+        assert_eq!(nonsense.limits(1 << 20, 512), expected, "model {model}");
     }
 }
 
@@ -206,6 +206,7 @@ fn models_without_demands_are_ordinary_disks() {
 fn zone_limits_are_checked() {
     use zones::Refusal::{
         AppendSectors,
+        Count,
         OpenZones,
         WriteGranularity,
         ZoneSize, //
@@ -213,7 +214,7 @@ fn zone_limits_are_checked() {
     let with = |change: fn(&mut Zoned)| {
         let mut zoned = ZONED;
         change(&mut zoned);
-        zoned.limits(4096).map(Option::unwrap)
+        zoned.limits(1 << 30, 4096).map(Option::unwrap)
     };
     let plain = with(|_| {}).unwrap();
     assert_eq!((plain.zone_sectors, plain.write_granularity), (8192, 4096));
@@ -239,6 +240,11 @@ fn zone_limits_are_checked() {
     );
     assert_eq!(with(|z| z.max_append_sectors = 7), Err(AppendSectors(7)));
     assert_eq!(with(|z| z.max_open_zones = 6), Err(OpenZones(6)));
+    // More than the block layer has memory for, or can have.
+    let many = |z: &mut Zoned| (z.max_open_zones, z.max_active_zones) = (u32::MAX, u32::MAX);
+    let many = with(many).unwrap();
+    assert_eq!((many.max_open_zones, many.max_active_zones), (4096, 4096));
+    assert_eq!(ZONED.limits(1 << 40, 512), Err(Count(1 << 27)));
 
     let config = DeviceConfig {
         zoned: Some(ZONED),
@@ -254,12 +260,13 @@ fn zone_limits_are_checked() {
 /// K11, BLK-ZONE-9.
 #[test]
 fn an_append_stays_in_its_zone() {
-    assert!(zones::is_within(8192, 8, 8192, 8192));
-    assert!(zones::is_within(16376, 8, 8192, 8192));
-    assert!(!zones::is_within(16377, 8, 8192, 8192));
-    assert!(!zones::is_within(8191, 8, 8192, 8192));
-    assert!(!zones::is_within(u64::MAX, 8, 8192, 8192));
-    assert!(!zones::is_within(u64::MAX, 8, u64::MAX, 8192));
+    let zones = ZONED.limits(1 << 20, 512).unwrap().unwrap();
+    assert!(zones.holds(8192, 8192, 8));
+    assert!(zones.holds(8192, 16376, 8));
+    assert!(!zones.holds(8192, 16377, 8));
+    assert!(!zones.holds(8192, 8191, 8));
+    assert!(!zones.holds(8192, u64::MAX, 8));
+    assert!(!zones.holds(u64::MAX, u64::MAX, 8));
 }
 
 #[test]
