@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The lock of the driver core. */
+/* The lock of the driver core, and its word on which driver a device shall have. */
 
 #include <linux/device.h>
 #include <linux/export.h>
@@ -18,6 +18,12 @@ bool rust_ext_device_trylock(struct device *dev)
 	return device_trylock(dev);
 }
 EXPORT_SYMBOL_GPL(rust_ext_device_trylock);
+
+int rust_ext_device_match_driver_override(struct device *dev, const struct device_driver *drv)
+{
+	return device_match_driver_override(dev, drv);
+}
+EXPORT_SYMBOL_GPL(rust_ext_device_match_driver_override);
 
 int rust_ext_restart_syscall(void)
 {

@@ -20,11 +20,13 @@ phys_addr_t rust_ext_virt_to_phys(const void *virt);
 
 struct delayed_work;
 struct device;
+struct device_driver;
 struct ida;
 struct work_struct;
 
 void rust_ext_device_lock(struct device *dev);
 bool rust_ext_device_trylock(struct device *dev);
+int rust_ext_device_match_driver_override(struct device *dev, const struct device_driver *drv);
 int rust_ext_restart_syscall(void);
 void rust_ext_device_unlock(struct device *dev);
 

@@ -46,6 +46,7 @@ static BUS: BusType = BusType(UnsafeCell::new(bindings::bus_type {
     shutdown: Some(shutdown_callback),
     irq_get_affinity: Some(irq_get_affinity_callback),
     num_vf: Some(num_vf_callback),
+    driver_override: true,
     ..pin_init::zeroed()
 }));
 
@@ -104,7 +105,13 @@ extern "C" fn match_callback(
     dev: *mut bindings::device,
     driver: *const bindings::device_driver,
 ) -> c_int {
-    // SAFETY: The driver core matches registered devices only.
+    // SAFETY: The driver core matches registered devices with registered drivers.
+    let overridden = unsafe { bindings::rust_ext_device_match_driver_override(dev, driver) };
+    // Negative if root has not named a driver.
+    if overridden >= 0 {
+        return overridden;
+    }
+    // SAFETY: As above.
     let dev = unsafe { device(dev) };
     // SAFETY: Every driver on this bus is embedded in a `struct virtio_driver`, and its table ends
     // with an entry whose device is 0.

@@ -174,6 +174,28 @@ mod beyond_c {
         assert_eq!(vm.ok("cat /sys/block/vda/cache_type"), "write through");
     }
 
+    /// B47: root can name the driver of a device, whatever it is, or keep all others away.
+    #[test]
+    fn root_can_choose_the_driver() {
+        let mut vm = Guest::new().checking_leaks().disk(Disk::blank(16)).boot();
+        let device = "/sys/bus/virtio/devices/virtio0";
+        let driver = "/sys/bus/virtio/drivers/virtio_blk";
+        vm.ok(&format!("echo another > {device}/driver_override"));
+        vm.ok(&format!("echo virtio0 > {driver}/unbind"));
+        vm.fails(&format!("echo virtio0 > {driver}/bind"));
+        vm.ok("[ ! -e /dev/vda ]");
+        vm.ok(&format!("echo > {device}/driver_override"));
+        vm.ok(&format!("echo virtio0 > {driver}/bind"));
+        vm.roundtrip("vda");
+        // A type of device that the driver does not know.
+        load(&mut vm, "device=77");
+        vm.ok("[ ! -e /dev/vdb ]");
+        vm.ok("echo virtio_blk > /sys/bus/virtio/devices/virtio1/driver_override");
+        vm.ok(&format!("echo virtio1 > {driver}/bind"));
+        vm.roundtrip("vdb");
+        unload(&mut vm);
+    }
+
     /// U30: nothing turns in a virtual machine, unless root says so.
     #[test]
     fn a_disk_is_not_rotational() {
