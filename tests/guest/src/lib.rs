@@ -22,6 +22,7 @@ pub mod config;
 pub mod console;
 mod disk;
 pub mod fake;
+pub mod files;
 mod guest;
 mod stack;
 mod vm;

@@ -296,6 +296,13 @@ impl Vm {
         self.end();
     }
 
+    /// Waits until the guest powers off by itself, and searches its console.
+    #[track_caller]
+    pub fn powers_off(mut self) {
+        self.is_finished = true;
+        self.wait_for_end();
+    }
+
     /// Ends the guest without asking it, as a power cut would.
     #[track_caller]
     pub fn cut_power(mut self) {
@@ -322,6 +329,13 @@ impl Vm {
         let _ = self
             .agent
             .run("sync; poweroff -f", patience(POWER_OFF_SECONDS));
+        self.wait_for_end();
+        assert!(leaks.is_empty(), "kmemleak:\n{leaks}");
+    }
+
+    /// Waits until the guest has powered off, and searches its console.
+    #[track_caller]
+    fn wait_for_end(&mut self) {
         let deadline = Instant::now() + patience(POWER_OFF_SECONDS);
         let status = loop {
             match self.child.try_wait().expect("waiting for QEMU") {
@@ -334,7 +348,6 @@ impl Vm {
         };
         self.judge();
         assert!(status.success(), "QEMU ended with {status}");
-        assert!(leaks.is_empty(), "kmemleak:\n{leaks}");
     }
 
     /// Fails the test if the logs hold what they must not, or lack what they must.

@@ -2,7 +2,7 @@
 
 //! A file system on the disk.
 
-use guest::{Disk, Guest};
+use guest::{files, Disk, Guest};
 use std::process::Command;
 
 /// Written in one guest, read back in the next, and sound in the host's eyes.
@@ -52,20 +52,6 @@ fn a_busy_file_system_stays_sound() {
         .disk(Disk::blank(128).option("num-queues=4"))
         .boot();
     vm.ok("mkfs.ext4 -q /dev/vda && mount /dev/vda /mnt");
-    vm.ok_within(
-        120,
-        "worker() {
-             mkdir /mnt/$1 && cd /mnt/$1 || exit 1
-             for round in 1 2 3 4; do
-                 for file in $(seq 12); do
-                     dd if=/dev/urandom of=$file bs=3k count=$file conv=fsync 2>/dev/null || exit 1
-                 done
-                 sha256sum * > /tmp/sums.$1 && sync && sha256sum -c /tmp/sums.$1 >/dev/null || exit 1
-                 rm *[13579]
-             done
-         }
-         for i in 1 2 3 4; do worker $i & pids=\"$pids $!\"; done
-         for pid in $pids; do wait $pid || exit 1; done",
-    );
+    files::be_busy(&mut vm);
     vm.ok("umount /mnt && e2fsck -fn /dev/vda");
 }

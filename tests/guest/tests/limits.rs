@@ -44,6 +44,30 @@ fn twenty_eight_disks_have_28_names() {
     assert_eq!(vm.ok("ls -d /sys/block/vd* | wc -l"), "28");
 }
 
+mod beyond_c {
+    use super::*;
+
+    /// D24: names go on with three letters. More devices than QEMU's bus has places for come from
+    /// the fake transport.
+    #[test]
+    fn disk_703_is_vdaaa() {
+        let mut vm = Guest::new().cpus(2).boot();
+        vm.ok_within(
+            180,
+            "modprobe virtio_fake disks=703 size_mib=1 queue_size=4",
+        );
+        vm.wait_until(60, "[ -b /dev/vdaaa ]");
+        assert_eq!(vm.ok("ls -d /sys/block/vd* | wc -l"), "703");
+        for (name, number) in [("vdz", 25), ("vdaa", 26), ("vdzz", 701), ("vdaaa", 702)] {
+            let dev = vm.ok(&format!("cut -d: -f2 /sys/block/{name}/dev"));
+            assert_eq!(dev, (number * 16).to_string(), "{name}");
+            vm.ok(&format!("/usr/lib/guest/roundtrip {name} 1"));
+        }
+        vm.ok_within(180, "rmmod virtio_fake");
+        vm.ok("[ ! -e /dev/vda ]");
+    }
+}
+
 #[test]
 fn a_disk_has_sixteen_minors_and_more_partitions_than_that() {
     let mut vm = Guest::new()

@@ -2,31 +2,15 @@
 
 //! Suspend and resume, and resets by the transport: what takes a device's state away.
 
-use guest::{Disk, Guest, Vm};
+use guest::{
+    files::{
+        start_filling,
+        verify, //
+    },
+    Disk,
+    Guest, //
+};
 use qapi::qmp;
-
-/// Makes a file system on the disk, and fills it in the background with so many files.
-fn start_filling(vm: &mut Vm, files: u32) {
-    vm.ok("mkfs.ext4 -q /dev/vda && mount /dev/vda /mnt");
-    vm.spawn(
-        "io",
-        &format!(
-            "for i in $(seq {files}); do
-                 dd if=/dev/urandom of=/mnt/$i bs=64k count=4 conv=fsync 2>/dev/null || exit 1
-             done
-             cd /mnt && sha256sum [0-9]* > /run/sums"
-        ),
-    );
-}
-
-/// Waits until the disk is filled, and compares what is on it with what was written.
-fn verify(vm: &mut Vm) {
-    assert!(vm.join("io", 60).is_ok());
-    vm.ok("umount /mnt && e2fsck -fn /dev/vda && mount /dev/vda /mnt");
-    vm.ok("cd /mnt && sha256sum -c /run/sums >/dev/null");
-    vm.ok("umount /mnt");
-    vm.roundtrip("vda");
-}
 
 /// The drivers' part of a suspend to RAM: everything is stopped and started, but the power stays.
 #[test]
