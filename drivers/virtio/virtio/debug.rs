@@ -1,15 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The directory `virtio` in debugfs, with one for each device that shows something.
+//! The directory `virtio` in debugfs, with one for each device: which features it offers, which of
+//! these its drivers shall not get, and what its queues do.
 
 use kernel::{
-    debugfs::Dir,
+    debugfs::{
+        Dir,
+        File, //
+    },
     device::Bound,
+    fmt,
+    new_mutex,
     prelude::*,
-    sync::global_lock, //
+    str::{
+        parse_int::ParseInt,
+        BStr,
+        CString, //
+    },
+    sync::{
+        global_lock,
+        Arc,
+        Mutex, //
+    },
+    uaccess::UserSliceReader, //
 };
 
-use crate::Device;
+use crate::{
+    registration,
+    Device,
+    Features, //
+};
 
 global_lock! {
     // SAFETY: Initialized by `Root::new`, before anything can register a device.
@@ -39,11 +59,138 @@ impl Drop for Root {
     }
 }
 
+/// The features of a device that is being tested.
+#[pin_data]
+struct Filter {
+    #[pin]
+    sets: Mutex<Sets>,
+}
+
+#[derive(Clone, Copy)]
+struct Sets {
+    /// What the device offered when a driver was bound last.
+    offered: Features,
+    /// What drivers do not get.
+    filtered: Features,
+}
+
+impl Filter {
+    /// Changes the set of what drivers do not get by the bit that is written.
+    fn change(
+        &self,
+        reader: &mut UserSliceReader,
+        change: impl FnOnce(Features, u32) -> Features,
+    ) -> Result {
+        let bit = number(reader)?;
+        if bit >= Features::BITS {
+            return Err(EINVAL);
+        }
+        let mut sets = self.sets.lock();
+        sets.filtered = change(sets.filtered, bit);
+        Ok(())
+    }
+}
+
+/// Reads a number, in any of the usual forms.
+fn number(reader: &mut UserSliceReader) -> Result<u32> {
+    let mut text = [0; 24];
+    let text = text.get_mut(..reader.len()).ok_or(EINVAL)?;
+    reader.read_slice(text)?;
+    u32::from_str(BStr::from_bytes(text.trim_ascii()))
+}
+
+/// Shows the bits of a set, one on each line.
+fn show(features: Features, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    features.iter().try_for_each(|bit| writeln!(f, "{bit}"))
+}
+
+type FeatureFile = Pin<KBox<File<Arc<Filter>>>>;
+
+/// The directory of a device and what the bus has in it.
+pub(crate) struct DeviceDir {
+    dir: Dir,
+    filter: Arc<Filter>,
+    _files: [FeatureFile; 5],
+}
+
+impl DeviceDir {
+    /// Makes the directory `virtio/virtioN`. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(index: u32) -> Result<Self> {
+        let name = CString::try_from_fmt(fmt!("virtio{index}"))?;
+        let dir = match &*ROOT.lock() {
+            Some(root) => root.subdir(&name),
+            None => return Err(ENODEV),
+        };
+        let nothing = Sets {
+            offered: Features::EMPTY,
+            filtered: Features::EMPTY,
+        };
+        let filter = Arc::pin_init(
+            pin_init!(Filter {
+                sets <- new_mutex!(nothing, "virtio::filter"),
+            }),
+            GFP_KERNEL,
+        )?;
+        let offered = dir.read_callback_file(c"device_features", filter.clone(), &|filter, f| {
+            show(filter.sets.lock().offered, f)
+        });
+        let filtered = dir.read_callback_file(c"filter_features", filter.clone(), &|filter, f| {
+            show(filter.sets.lock().filtered, f)
+        });
+        let add = dir.write_callback_file(
+            c"filter_feature_add",
+            filter.clone(),
+            &|filter: &Arc<Filter>, text: &mut UserSliceReader| filter.change(text, Features::with),
+        );
+        let del = dir.write_callback_file(
+            c"filter_feature_del",
+            filter.clone(),
+            &|filter: &Arc<Filter>, text: &mut UserSliceReader| {
+                filter.change(text, Features::without)
+            },
+        );
+        let clear = dir.write_callback_file(
+            c"filter_features_clear",
+            filter.clone(),
+            &|filter: &Arc<Filter>, text: &mut UserSliceReader| {
+                if number(text)? == 1 {
+                    filter.sets.lock().filtered = Features::EMPTY;
+                }
+                Ok(())
+            },
+        );
+        let files = [
+            KBox::pin_init(offered, GFP_KERNEL)?,
+            KBox::pin_init(filtered, GFP_KERNEL)?,
+            KBox::pin_init(add, GFP_KERNEL)?,
+            KBox::pin_init(del, GFP_KERNEL)?,
+            KBox::pin_init(clear, GFP_KERNEL)?,
+        ];
+        Ok(Self {
+            dir,
+            filter,
+            _files: files,
+        })
+    }
+}
+
+/// Returns what is left of the features that a device offers, and shows them all in debugfs.
+pub(crate) fn filter(dev: &Device<Bound>, offered: Features) -> Features {
+    let Some(debug) = registration::debug(dev) else {
+        return offered;
+    };
+    let mut sets = debug.filter.sets.lock();
+    sets.offered = offered;
+    offered.and_not(sets.filtered)
+}
+
 impl Device<Bound> {
-    /// Makes the device's directory in debugfs, `virtio/virtioN`, which goes with the last reference
-    /// to it or to what is in it. Called by `virtio_ring`. May sleep.
+    /// Returns the device's directory in debugfs, `virtio/virtioN`, if its transport is a Rust one.
     pub fn debugfs_dir(&self) -> Option<Dir> {
-        let name = self.as_ref().name();
-        ROOT.lock().as_ref().map(|root| root.subdir(name))
+        registration::debug(self).map(|debug| debug.dir.clone())
     }
 }

@@ -12,6 +12,7 @@ use kernel::{
 };
 
 use crate::{
+    debug,
     features::{
         self,
         Refusal, //
@@ -112,7 +113,7 @@ fn negotiate<'a>(
 ) -> Result<Handshake<'a, Device<Bound>, FeaturesOk>> {
     let step = Handshake::<_, Acknowledged>::resume(dev).driver();
 
-    let offered = dev.offered_features();
+    let offered = debug::filter(dev, dev.offered_features());
     let wanted = features::negotiate(offered, driver.features(), Features::TRANSPORT).map_err(
         |refusal| match refusal {
             Refusal::NotModern => {

@@ -23,6 +23,7 @@ use kernel::{
 
 use crate::{
     bus,
+    debug::DeviceDir,
     id::DeviceId,
     ops::{
         ExtraOps,
@@ -41,7 +42,8 @@ use crate::{
 ///
 /// # Invariants
 ///
-/// - From registration until the [`Registration`] is dropped, `transport` points to its data.
+/// - From registration until the [`Registration`] is dropped, `transport` points to its data, and
+///   `debug` is null or points to what it has.
 /// - `recovery` is null or valid; only binding and unbinding a driver use it, with the device's lock
 ///   held.
 #[repr(C)]
@@ -53,6 +55,8 @@ pub(crate) struct Instance {
     extra: Option<&'static ExtraOps>,
     /// The work that resets the device when it fails, while there is any.
     recovery: *mut bindings::work_struct,
+    /// What the bus has in debugfs for the device; none if there is no memory for that.
+    debug: *const DeviceDir,
 }
 
 // SAFETY: C structures, integers and pointers may be all zeroes.
@@ -88,6 +92,14 @@ fn extra_ops(dev: &Device<Bound>) -> Option<(*const c_void, &'static ExtraOps)> 
     let instance = instance(dev)?;
     // SAFETY: The pointer is valid, and the fields are never written after registration.
     unsafe { Some(((*instance).transport, (*instance).extra?)) }
+}
+
+/// Returns what the bus has in debugfs for a device, if its transport is a Rust one.
+pub(crate) fn debug(dev: &Device<Bound>) -> Option<&DeviceDir> {
+    let instance = instance(dev)?;
+    // SAFETY: By the invariants, for a device that is registered; the field is never written after
+    // registration.
+    unsafe { (*instance).debug.as_ref() }
 }
 
 /// Takes all queues of a device out of use, if its transport can do that.
@@ -151,6 +163,7 @@ pub(crate) fn end_recovery(dev: &Device<Bound>) {
 pub struct Registration<T: Transport> {
     instance: NonNull<Instance>,
     transport: Pin<KBox<T>>,
+    _debug: Option<KBox<DeviceDir>>,
     _index: Index,
 }
 
@@ -194,6 +207,13 @@ impl<T: Transport> Registration<T> {
         let index = INDICES.alloc(u32::MAX)?;
         // CAST: The allocator's numbers are not negative as integers either.
         vdev.index = index.get() as c_int;
+        // A device without it is as good as any.
+        let debug = DeviceDir::new(index.get())
+            .and_then(|dir| Ok(KBox::new(dir, GFP_KERNEL)?))
+            .ok();
+        if let Some(debug) = &debug {
+            instance.debug = core::ptr::from_ref(&**debug);
+        }
 
         let instance = KBox::into_raw(instance);
         // SAFETY: The device is filled in, and `release` frees it from now on.
@@ -206,6 +226,7 @@ impl<T: Transport> Registration<T> {
             // SAFETY: The pointer comes from a box.
             instance: unsafe { NonNull::new_unchecked(instance) },
             transport,
+            _debug: debug,
             _index: index,
         })
     }
@@ -239,7 +260,7 @@ impl<T: Transport> Drop for Registration<T> {
     fn drop(&mut self) {
         let vdev = self.instance.as_ptr().cast::<bindings::virtio_device>();
         // SAFETY: By the type invariant the device is registered. Once it is not, nothing calls
-        // the transport, which is dropped after this, as is the number in the name.
+        // the transport, which is dropped after this, as are the directory and the number in its name.
         unsafe { bindings::device_unregister(&raw mut (*vdev).dev) };
     }
 }

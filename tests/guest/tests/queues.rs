@@ -230,7 +230,7 @@ mod beyond_c {
         assert!(read(&mut vm, "largest_batch") >= 1);
         assert_eq!(read(&mut vm, "broken"), 0);
         vm.ok("echo virtio0 > /sys/bus/virtio/drivers/virtio_blk/unbind");
-        vm.ok("[ ! -e /sys/kernel/debug/virtio/virtio0 ]");
+        vm.ok("[ ! -e /sys/kernel/debug/virtio/virtio0/queue0 ]");
         vm.ok("echo virtio0 > /sys/bus/virtio/drivers/virtio_blk/bind");
         vm.roundtrip("vda");
         assert!(read(&mut vm, "added") > 10);

@@ -196,6 +196,45 @@ mod beyond_c {
         unload(&mut vm);
     }
 
+    /// B48, B49: features can be kept from the driver that is bound next.
+    #[test]
+    fn features_can_be_filtered() {
+        let mut vm = Guest::new().checking_leaks().disk(Disk::blank(16)).boot();
+        let rebind =
+            "cd /sys/bus/virtio/drivers/virtio_blk && echo virtio0 > unbind && echo virtio0 > bind";
+        let debug = "/sys/kernel/debug/virtio/virtio0";
+        let offered = vm.ok(&format!("cat {debug}/device_features"));
+        for bit in ["9", "28", "29", "32"] {
+            assert!(offered.lines().any(|line| line == bit), "{bit}: {offered}");
+        }
+        assert_eq!(vm.ok("cat /sys/block/vda/queue/write_cache"), "write back");
+        for bit in ["9", "0x1d", "11"] {
+            vm.ok(&format!("echo {bit} > {debug}/filter_feature_add"));
+        }
+        vm.ok(&format!("echo 11 > {debug}/filter_feature_del"));
+        assert_eq!(vm.ok(&format!("cat {debug}/filter_features")), "9\n29");
+        vm.ok(rebind);
+        // Nothing can be flushed, so nothing is said to be cached.
+        assert_eq!(
+            vm.ok("cat /sys/block/vda/queue/write_cache"),
+            "write through"
+        );
+        assert_eq!(
+            vm.ok("cut -c10,12,30,33 /sys/bus/virtio/devices/virtio0/features"),
+            "0001"
+        );
+        vm.roundtrip("vda");
+        for nonsense in ["128", "-1", "text", "''", "1111111111111111111111111"] {
+            vm.fails(&format!("echo {nonsense} > {debug}/filter_feature_add"));
+        }
+        vm.ok(&format!("echo 2 > {debug}/filter_features_clear"));
+        assert_ne!(vm.ok(&format!("cat {debug}/filter_features")), "");
+        vm.ok(&format!("echo 1 > {debug}/filter_features_clear"));
+        assert_eq!(vm.ok(&format!("cat {debug}/filter_features")), "");
+        vm.ok(rebind);
+        assert_eq!(vm.ok("cat /sys/block/vda/queue/write_cache"), "write back");
+    }
+
     /// U30: nothing turns in a virtual machine, unless root says so.
     #[test]
     fn a_disk_is_not_rotational() {
