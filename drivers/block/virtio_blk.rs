@@ -325,6 +325,7 @@ fn start<'bound>(
             geometry: config.geometry,
             has_write_cache: has_write_cache.clone(),
             reporting: Reporting::new(&limits),
+            bus_name: CString::try_from(dev.bus_name())?,
             features,
             dev: ARef::from(&**dev),
             _index: index,

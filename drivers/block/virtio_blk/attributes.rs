@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The sysfs attributes that this driver adds to a disk: `serial` and `cache_type`, and for devices
-//! that know how worn they are `pre_eol_info` and `life_time`, in the form that eMMC has for them.
+//! The sysfs attributes that this driver adds to a disk: `serial`, `wwid` and `cache_type`, and for
+//! devices that know how worn they are `pre_eol_info` and `life_time`, in the form that eMMC has for
+//! them.
 
 use core::fmt::Write;
 
@@ -33,9 +34,10 @@ use crate::{
 
 /// All of them.
 pub(crate) static ATTRIBUTES: &[&DiskAttribute<Disks>] =
-    &[&SERIAL, &CACHE_TYPE, &PRE_EOL_INFO, &LIFE_TIME];
+    &[&SERIAL, &WWID, &CACHE_TYPE, &PRE_EOL_INFO, &LIFE_TIME];
 
 static SERIAL: DiskAttribute<Disks> = DiskAttribute::new(c"serial", serial_show);
+static WWID: DiskAttribute<Disks> = DiskAttribute::new(c"wwid", wwid_show);
 static CACHE_TYPE: DiskAttribute<Disks> = DiskAttribute::new(c"cache_type", cache_type_show)
     .with_store(cache_type_store)
     .with_mode(cache_type_mode);
@@ -54,6 +56,25 @@ fn serial_show(disk: &GenDisk<Disks>, out: &mut TextBuffer<'_>) -> Result {
         out.push_bytes(wire::id_text(&id))?;
     }
     Ok(())
+}
+
+/// Tells one disk of this system from all others: by its id, or by where its device is if it has
+/// none.
+fn wwid_show(disk: &GenDisk<Disks>, out: &mut TextBuffer<'_>) -> Result {
+    let mut id = [0; ID_LEN];
+    let has_id = ask(disk, Kind::GetId, 0, &mut id)?.is_ok();
+    let id = wire::id_text(&id);
+    if has_id && !id.is_empty() {
+        out.push_bytes(b"virtio.")?;
+        for byte in id {
+            // Whatever it is used for, a name has no blanks.
+            out.push_bytes(&[if byte.is_ascii_graphic() { *byte } else { b'_' }])?;
+        }
+    } else {
+        out.push_bytes(b"virtio.at.")?;
+        out.push_bytes(disk.queue_data().bus_name.to_bytes())?;
+    }
+    out.push_bytes(b"\n")
 }
 
 fn cache_type_show(disk: &GenDisk<Disks>, out: &mut TextBuffer<'_>) -> Result {

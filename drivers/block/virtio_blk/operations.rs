@@ -22,6 +22,7 @@ use blk_mq::{
 };
 use kernel::{
     prelude::*,
+    str::CString,
     sync::{
         aref::ARef,
         Arc,
@@ -65,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) has_write_cache: Arc<Mutex<bool>>,
     /// How to ask for the zones, if the disk has any.
     pub(crate) reporting: Option<Reporting>,
+    /// Where the device is.
+    pub(crate) bus_name: CString,
     /// The features that were agreed on with the device.
     pub(crate) features: Negotiated<Feature>,
     /// The device, which may be gone.

@@ -220,6 +220,15 @@ impl Device<Bound> {
         unsafe { &*(*self.as_raw()).config }
     }
 
+    /// Returns the name of the device on the bus that its transport uses, such as its PCI address.
+    pub fn bus_name(&self) -> &CStr {
+        let Some(bus_name) = self.ops().bus_name else {
+            return c"virtio";
+        };
+        // SAFETY: The device is registered, and its transport's name stays for as long.
+        unsafe { CStr::from_char_ptr(bus_name(self.as_raw())) }
+    }
+
     /// Resets the device and waits until it is (CORE-RESET-1).
     ///
     /// Once this has succeeded, the device raises no interrupt and touches no memory.

@@ -235,6 +235,25 @@ mod beyond_c {
         assert_eq!(vm.ok("cat /sys/block/vda/queue/write_cache"), "write back");
     }
 
+    /// U31: a disk without a serial number has an identity as well.
+    #[test]
+    fn every_disk_has_an_identity() {
+        let mut vm = Guest::new()
+            .disk(Disk::blank(16).option("serial=first disk"))
+            .disk(Disk::blank(16))
+            .disk(Disk::blank(16))
+            .boot();
+        assert_eq!(vm.ok("cat /sys/block/vda/wwid"), "virtio.first_disk");
+        for disk in ["vdb", "vdc"] {
+            let place = vm.ok(&format!(
+                "basename $(readlink -f /sys/block/{disk}/device/..)"
+            ));
+            assert!(place.starts_with("0000:00:"), "{place}");
+            let identity = vm.ok(&format!("cat /sys/block/{disk}/wwid"));
+            assert_eq!(identity, format!("virtio.at.{place}"));
+        }
+    }
+
     /// U30: nothing turns in a virtual machine, unless root says so.
     #[test]
     fn a_disk_is_not_rotational() {
