@@ -19,10 +19,23 @@ void rust_ext_free_pages_exact(void *virt, size_t size);
 phys_addr_t rust_ext_virt_to_phys(const void *virt);
 
 struct delayed_work;
+struct dentry;
 struct device;
 struct device_driver;
 struct ida;
+struct seq_file;
 struct work_struct;
+
+/* The data of a file in debugfs begins with this. */
+struct rust_ext_debugfs_file {
+	int (*show)(struct rust_ext_debugfs_file *file, struct seq_file *m);
+	int (*store)(struct rust_ext_debugfs_file *file, const char __user *text, size_t len);
+};
+
+struct dentry *rust_ext_debugfs_create_dir(const char *name, struct dentry *parent);
+struct dentry *rust_ext_debugfs_create_file(const char *name, umode_t mode, struct dentry *parent,
+					    struct rust_ext_debugfs_file *file);
+void rust_ext_debugfs_remove(struct dentry *dentry);
 
 void rust_ext_device_lock(struct device *dev);
 bool rust_ext_device_trylock(struct device *dev);

@@ -3,11 +3,13 @@
 //! The directory `virtio` in debugfs, with one for each device: which features it offers, which of
 //! these its drivers shall not get, and what its queues do.
 
+use debugfs_file::{
+    Dir,
+    File,
+    Show,
+    Store, //
+};
 use kernel::{
-    debugfs::{
-        Dir,
-        File, //
-    },
     device::Bound,
     fmt,
     new_mutex,
@@ -48,7 +50,7 @@ impl Root {
     pub(crate) unsafe fn new() -> Self {
         // SAFETY: The caller's promise.
         unsafe { ROOT.init() };
-        *ROOT.lock() = Some(Dir::new(c"virtio"));
+        *ROOT.lock() = Dir::new(c"virtio").ok();
         Self(())
     }
 }
@@ -59,7 +61,7 @@ impl Drop for Root {
     }
 }
 
-/// The features of a device that is being tested.
+/// The features of a device, and what root keeps of them from its drivers.
 #[pin_data]
 struct Filter {
     #[pin]
@@ -68,7 +70,7 @@ struct Filter {
 
 #[derive(Clone, Copy)]
 struct Sets {
-    /// What the device offered when a driver was bound last.
+    /// What the device offered when a driver was tried last.
     offered: Features,
     /// What drivers do not get.
     filtered: Features,
@@ -87,6 +89,14 @@ impl Filter {
         }
         let mut sets = self.sets.lock();
         sets.filtered = change(sets.filtered, bit);
+        Ok(())
+    }
+
+    /// Leaves drivers everything, if 1 is written.
+    fn clear(&self, reader: &mut UserSliceReader) -> Result {
+        if number(reader)? == 1 {
+            self.sets.lock().filtered = Features::EMPTY;
+        }
         Ok(())
     }
 }
@@ -118,11 +128,11 @@ impl DeviceDir {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM`; `ENODEV` if the bus has no directory.
     pub(crate) fn new(index: u32) -> Result<Self> {
         let name = CString::try_from_fmt(fmt!("virtio{index}"))?;
         let dir = match &*ROOT.lock() {
-            Some(root) => root.subdir(&name),
+            Some(root) => root.subdir(&name)?,
             None => return Err(ENODEV),
         };
         let nothing = Sets {
@@ -135,40 +145,35 @@ impl DeviceDir {
             }),
             GFP_KERNEL,
         )?;
-        let offered = dir.read_callback_file(c"device_features", filter.clone(), &|filter, f| {
-            show(filter.sets.lock().offered, f)
-        });
-        let filtered = dir.read_callback_file(c"filter_features", filter.clone(), &|filter, f| {
-            show(filter.sets.lock().filtered, f)
-        });
-        let add = dir.write_callback_file(
-            c"filter_feature_add",
-            filter.clone(),
-            &|filter: &Arc<Filter>, text: &mut UserSliceReader| filter.change(text, Features::with),
-        );
-        let del = dir.write_callback_file(
-            c"filter_feature_del",
-            filter.clone(),
-            &|filter: &Arc<Filter>, text: &mut UserSliceReader| {
-                filter.change(text, Features::without)
-            },
-        );
-        let clear = dir.write_callback_file(
-            c"filter_features_clear",
-            filter.clone(),
-            &|filter: &Arc<Filter>, text: &mut UserSliceReader| {
-                if number(text)? == 1 {
-                    filter.sets.lock().filtered = Features::EMPTY;
-                }
-                Ok(())
-            },
-        );
+        let file = |name, show: Option<Show<_>>, store: Option<Store<_>>| {
+            File::new(&dir, name, filter.clone(), show, store)
+        };
         let files = [
-            KBox::pin_init(offered, GFP_KERNEL)?,
-            KBox::pin_init(filtered, GFP_KERNEL)?,
-            KBox::pin_init(add, GFP_KERNEL)?,
-            KBox::pin_init(del, GFP_KERNEL)?,
-            KBox::pin_init(clear, GFP_KERNEL)?,
+            file(
+                c"device_features",
+                Some(|filter, f| show(filter.sets.lock().offered, f)),
+                None,
+            )?,
+            file(
+                c"filter_features",
+                Some(|filter, f| show(filter.sets.lock().filtered, f)),
+                None,
+            )?,
+            file(
+                c"filter_feature_add",
+                None,
+                Some(|filter, text| filter.change(text, Features::with)),
+            )?,
+            file(
+                c"filter_feature_del",
+                None,
+                Some(|filter, text| filter.change(text, Features::without)),
+            )?,
+            file(
+                c"filter_features_clear",
+                None,
+                Some(|filter, text| filter.clear(text)),
+            )?,
         ];
         Ok(Self {
             dir,

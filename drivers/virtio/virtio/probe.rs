@@ -117,7 +117,10 @@ fn negotiate<'a>(
     let wanted = features::negotiate(offered, driver.features(), Features::TRANSPORT).map_err(
         |refusal| match refusal {
             Refusal::NotModern => {
-                dev_err!(dev, "device does not offer VIRTIO_F_VERSION_1\n");
+                dev_err!(
+                    dev,
+                    "device does not offer VIRTIO_F_VERSION_1, or it is filtered\n"
+                );
                 EINVAL
             }
         },

@@ -11,8 +11,11 @@
 use core::ptr::NonNull;
 
 use bindings_ext as bindings;
+use debugfs_file::{
+    File,
+    Show, //
+};
 use kernel::{
-    debugfs::File,
     device::Bound,
     new_mutex,
     prelude::*,
@@ -406,8 +409,9 @@ fn show<H: Handler>(
     };
     for (number, channel) in channels.iter().enumerate() {
         let name = CString::try_from_fmt(fmt!("queue{number}"))?;
-        let file = dir.read_callback_file(&name, channel.clone(), &|channel, f| channel.show(f));
-        files.push(KBox::pin_init(file, GFP_KERNEL)?, GFP_KERNEL)?;
+        let show: Show<Arc<Channel<H>>> = |channel, f| channel.show(f);
+        let file = File::new(&dir, &name, channel.clone(), Some(show), None)?;
+        files.push(file, GFP_KERNEL)?;
     }
     Ok(files)
 }
