@@ -473,7 +473,11 @@ fn follow_capacity(
 ) -> Result<(), BadSize> {
     let sectors = Config::capacity_sectors(dev, features).map_err(|_| BadSize::Unreadable)?;
     let sectors = Limits::check_capacity(sectors).map_err(BadSize::Refused)?;
-    if disk.is_zoned() && sectors > disk.capacity() {
+    let reporting = &disk.queue_data().reporting;
+    if reporting
+        .as_ref()
+        .is_some_and(|zones| !zones.covers(sectors))
+    {
         return Err(BadSize::MoreZones);
     }
     if sectors != disk.capacity() {
@@ -498,7 +502,7 @@ impl kernel::fmt::Display for BadSize {
         match self {
             Self::Unreadable => f.write_str("cannot read the new size"),
             Self::Refused(refusal) => refusal.fmt(f),
-            Self::MoreZones => f.write_str("zones beyond the old size are not used"),
+            Self::MoreZones => f.write_str("zones beyond the first size are not used"),
         }
     }
 }

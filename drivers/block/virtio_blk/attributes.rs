@@ -10,6 +10,7 @@ use blk_mq::{
     AttributeMode,
     DiskAttribute,
     GenDisk,
+    Status,
     TextBuffer, //
 };
 use kernel::prelude::*;
@@ -58,20 +59,25 @@ fn serial_show(disk: &GenDisk<Disks>, out: &mut TextBuffer<'_>) -> Result {
     Ok(())
 }
 
-/// Tells one disk of this system from all others: by its id, or by where its device is if it has
-/// none.
+/// Names the disk by its id, or by where its device is if it has none. A device that fails has
+/// neither.
 fn wwid_show(disk: &GenDisk<Disks>, out: &mut TextBuffer<'_>) -> Result {
     let mut id = [0; ID_LEN];
-    let has_id = ask(disk, Kind::GetId, 0, &mut id)?.is_ok();
+    match ask(disk, Kind::GetId, 0, &mut id)? {
+        Status::OK => {}
+        // It may have written anything.
+        Status::NOTSUPP => id = [0; ID_LEN],
+        status => return status.to_result(),
+    }
     let id = wire::id_text(&id);
-    if has_id && !id.is_empty() {
+    if !id.is_empty() {
         out.push_bytes(b"virtio.")?;
         for byte in id {
             // Whatever it is used for, a name has no blanks.
             out.push_bytes(&[if byte.is_ascii_graphic() { *byte } else { b'_' }])?;
         }
     } else {
-        out.push_bytes(b"virtio.at.")?;
+        out.push_bytes(b"virtio-at.")?;
         out.push_bytes(disk.queue_data().bus_name.to_bytes())?;
     }
     out.push_bytes(b"\n")

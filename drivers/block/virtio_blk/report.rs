@@ -43,6 +43,8 @@ const MAX_PAGES: usize = 16;
 pub(crate) struct Reporting {
     /// The size of a zone in sectors, a power of two.
     zone_sectors: u64,
+    /// The size of the disk in sectors when its zones were read.
+    sectors: u64,
     /// How many pages a request can read.
     max_pages: usize,
 }
@@ -55,10 +57,16 @@ impl Reporting {
         let pages_of_request = limits.max_sectors as usize / (PAGE_SIZE / SECTOR_SIZE as usize);
         Some(Self {
             zone_sectors: zones.zone_sectors.into(),
+            sectors: limits.capacity_sectors,
             max_pages: pages_of_request
                 .min(limits.max_segments.into())
                 .clamp(1, MAX_PAGES),
         })
+    }
+
+    /// Returns whether a disk of so many sectors has only zones that the block layer knows.
+    pub(crate) fn covers(&self, sectors: u64) -> bool {
+        sectors <= self.sectors
     }
 
     /// Makes room for the report of so many zones, or of as many as one request can read.
@@ -150,10 +158,11 @@ fn check(descriptor: &Descriptor, start: u64, zone_sectors: u64, capacity: u64) 
         _ => return Err(EIO),
     };
     let is_conventional = zone_type == ZoneType::Conventional;
+    let is_lost = matches!(condition, ZoneCondition::ReadOnly | ZoneCondition::Offline);
     if descriptor.start != start
         || descriptor.capacity == 0
         || descriptor.capacity > len
-        || is_conventional != (condition == ZoneCondition::NotWritePointer)
+        || !is_lost && is_conventional != (condition == ZoneCondition::NotWritePointer)
     {
         return Err(EIO);
     }

@@ -17,11 +17,13 @@ pub const HOST_MANAGED: u8 = 1;
 /// like any other disk (BLK-INIT-10, BLK-INIT-11).
 const ORDINARY: [u8; 2] = [0, 2];
 
-/// The most zones that a disk may have; the block layer keeps a byte for each in one piece.
-const MAX_ZONES: u64 = 1 << 22;
+/// The most zones that a disk may have: the block layer keeps some hundred bytes for each that is
+/// written in part. These are 64 TiB in zones of 256 MiB.
+const MAX_ZONES: u64 = 1 << 18;
 
-/// The most open or active zones that are made use of; the block layer keeps memory for each.
-const MAX_OPEN_ZONES: u32 = 4096;
+/// The most open or active zones that are made use of: the block layer wants a worker for each, of
+/// which a queue of work has no more.
+const MAX_OPEN_ZONES: u32 = 2048;
 
 /// The characteristics of a zoned device: `VIRTIO_BLK_F_ZONED`.
 #[derive(Clone, Copy, Debug)]

@@ -62,8 +62,11 @@ fn disks_survive_hibernation_during_io() {
     let guest = || Guest::new().cpus(2).disk(data.clone()).disk(swap.clone());
     let mut vm = guest().boot();
     vm.ok("mkswap -q /dev/vdb && swapon /dev/vdb && echo shutdown > /sys/power/disk");
-    files::start_filling(&mut vm, 60);
-    vm.spawn("sleep", "sleep 1; echo disk > /sys/power/state");
+    files::start_filling(&mut vm, 120);
+    vm.spawn(
+        "sleep",
+        "sleep 1; [ ! -e /run/io.code ] || exit 1; echo disk > /sys/power/state",
+    );
     vm.powers_off();
 
     let mut vm = guest().boot();

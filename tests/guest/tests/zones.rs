@@ -272,15 +272,14 @@ mod beyond_c {
         let mut vm = boot();
         load_disk(
             &mut vm,
-            &format!("{ZONES} zones_open=4294967295 zones_active=4294967295"),
+            "size_mib=129 zone_sectors=64 granularity=512 \
+             zones_open=4294967295 zones_active=4294967295",
         );
-        // The block layer goes down to the number of zones.
-        let open: u32 = vm
-            .ok("cat /sys/block/vda/queue/max_open_zones")
-            .parse()
-            .unwrap();
-        assert!(open <= 4096, "{open}");
-        vm.ok("dd if=/dev/zero of=/dev/vda bs=64k count=8 oflag=direct 2>/dev/null");
+        for limit in ["max_open_zones", "max_active_zones"] {
+            assert_eq!(vm.ok(&format!("cat /sys/block/vda/queue/{limit}")), "2048");
+        }
+        vm.fails("dmesg | grep clamping");
+        vm.ok("dd if=/dev/zero of=/dev/vda bs=16k count=32 oflag=direct 2>/dev/null");
         unload(&mut vm);
     }
 
@@ -288,7 +287,7 @@ mod beyond_c {
     #[test]
     fn a_disk_with_zones_does_not_grow() {
         let mut vm = boot();
-        vm.expect("zones beyond the old size are not used");
+        vm.expect("zones beyond the first size are not used");
         load_disk(&mut vm, &format!("{ZONES} fault=27 fault_after=60"));
         vm.ok("dd if=/dev/zero of=/dev/vda bs=64k count=60 oflag=direct 2>/dev/null");
         vm.wait_until(10, "dmesg | grep -q 'zones beyond'");

@@ -243,7 +243,7 @@ fn zone_limits_are_checked() {
     // More than the block layer has memory for, or can have.
     let many = |z: &mut Zoned| (z.max_open_zones, z.max_active_zones) = (u32::MAX, u32::MAX);
     let many = with(many).unwrap();
-    assert_eq!((many.max_open_zones, many.max_active_zones), (4096, 4096));
+    assert_eq!((many.max_open_zones, many.max_active_zones), (2048, 2048));
     assert_eq!(ZONED.limits(1 << 40, 512), Err(Count(1 << 27)));
 
     let config = DeviceConfig {
