@@ -1,15 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The pure parts of the block driver: what the device sees, and what it may say of itself.
+//! What a block device may say of itself: its limits, and its zones.
 
 #[path = "../../../drivers/block/virtio_blk/limits.rs"]
 mod limits;
-#[path = "../../../drivers/block/virtio_blk/name.rs"]
-mod name;
-#[path = "../../../drivers/block/virtio_blk/size.rs"]
-mod size;
-#[path = "../../../drivers/block/virtio_blk/wire.rs"]
-mod wire;
 #[path = "../../../drivers/block/virtio_blk/zones.rs"]
 mod zones;
 
@@ -24,20 +18,7 @@ use limits::{
     Topology,
     WriteZeroes, //
 };
-use name::Name;
 use proptest::prelude::*;
-use size::Size;
-use wire::{
-    area,
-    header,
-    id_text,
-    DeviceStatus,
-    Kind,
-    Lifetime,
-    Outcome,
-    HEADER_LEN,
-    UNMAP, //
-};
 use zones::{
     Descriptor,
     Zoned,
@@ -68,254 +49,6 @@ const KERNEL: KernelConfig = KernelConfig {
 
 fn limits(device: DeviceConfig) -> Result<Limits, Refusal> {
     Limits::new(&device, &QUEUE, &KERNEL)
-}
-
-/// D24: names go on after `vdz`, and no two disks share one.
-#[test]
-fn names_count_in_letters() {
-    let names = [
-        (0, "vda"),
-        (25, "vdz"),
-        (26, "vdaa"),
-        (27, "vdab"),
-        (701, "vdzz"),
-        (702, "vdaaa"),
-        (703, "vdaab"),
-        (18277, "vdzzz"),
-        (18278, "vdaaaa"),
-    ];
-    for (index, expected) in names {
-        assert_eq!(Name::new(index).as_str(), expected, "disk {index}");
-    }
-}
-
-proptest! {
-    #[test]
-    fn names_are_the_index_in_base_26(index: u32) {
-        let name = Name::new(index);
-        let letters = name.as_str().strip_prefix("vd").unwrap();
-        let back = letters.bytes().fold(0_u64, |n, letter| n * 26 + u64::from(letter - b'a') + 1) - 1;
-        prop_assert_eq!(back, u64::from(index));
-    }
-}
-
-#[test]
-fn sizes_have_three_digits_in_both_units() {
-    let sizes = [
-        (0, "0 B/0 B"),
-        (512, "512 B/512 B"),
-        (1000, "1.00 kB/1000 B"),
-        (1 << 20, "1.05 MB/1.00 MiB"),
-        (64 << 20, "67.1 MB/64.0 MiB"),
-        (512 << 20, "537 MB/512 MiB"),
-        (1 << 30, "1.07 GB/1.00 GiB"),
-        (10 << 30, "10.7 GB/10.0 GiB"),
-        (64 << 30, "68.7 GB/64.0 GiB"),
-        (i64::MAX as u64, "9.22 EB/8.00 EiB"),
-    ];
-    for (bytes, expected) in sizes {
-        assert_eq!(Size(bytes).to_string(), expected, "{bytes}");
-    }
-}
-
-/// The bytes of a header: K19, K20, D26 (little-endian), D29 (no byte of it is left unset).
-#[test]
-fn header_is_type_priority_sector() {
-    let bytes = |words: [u64; 2]| -> [u8; HEADER_LEN] {
-        let mut bytes = [0; HEADER_LEN];
-        bytes[..8].copy_from_slice(&words[0].to_le_bytes());
-        bytes[8..].copy_from_slice(&words[1].to_le_bytes());
-        bytes
-    };
-    let write = bytes(header(Kind::Write, 0x1234, 0x0102_0304_0506_0708));
-    assert_eq!(
-        write,
-        [1, 0, 0, 0, 0x34, 0x12, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1]
-    );
-    let read = bytes(header(Kind::Read, 0, 5));
-    assert_eq!(read, [0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0]);
-}
-
-/// BLK-FLUSH-1.
-#[test]
-fn requests_that_are_not_about_a_sector_say_sector_0() {
-    assert_eq!(header(Kind::Flush, 0, 77), [4, 0]);
-    assert_eq!(header(Kind::GetId, 0, 77), [8, 0]);
-    assert_eq!(header(Kind::GetLifetime, 0, 77), [10, 0]);
-    // BLK-ZONE-5.
-    assert_eq!(header(Kind::ZoneResetAll, 0, 77), [26, 0]);
-}
-
-/// BLK-ZONE-2, BLK-ZONE-4, BLK-ZONE-6.
-#[test]
-fn requests_about_a_zone_name_it() {
-    for (kind, code) in [
-        (Kind::ZoneAppend, 15),
-        (Kind::ZoneReport, 16),
-        (Kind::ZoneOpen, 18),
-        (Kind::ZoneClose, 20),
-        (Kind::ZoneFinish, 22),
-        (Kind::ZoneReset, 24),
-    ] {
-        assert_eq!(header(kind, 0, 8192), [code, 8192]);
-        assert_eq!(kind.is_read(), kind == Kind::ZoneReport);
-    }
-}
-
-/// K15.
-#[test]
-fn lifetime_is_three_little_endian_numbers() {
-    let lifetime = Lifetime {
-        pre_eol_info: 2,
-        type_a: 3,
-        type_b: 0x0b0a,
-    };
-    assert_eq!(Lifetime::parse(&[2, 0, 3, 0, 0x0a, 0x0b]), lifetime);
-}
-
-const ZONED: Zoned = Zoned {
-    zone_sectors: 8192,
-    max_open_zones: 3,
-    max_active_zones: 5,
-    max_append_sectors: 256,
-    write_granularity: 4096,
-    model: HOST_MANAGED,
-};
-
-/// K63, BLK-INIT-10, BLK-INIT-11: only where zones must be written in order is there anything to check.
-#[test]
-fn models_without_demands_are_ordinary_disks() {
-    for model in 0..=u8::MAX {
-        let nonsense = Zoned {
-            zone_sectors: 1000,
-            write_granularity: 0,
-            model,
-            ..ZONED
-        };
-        let expected = match model {
-            0 | 2 => Ok(None),
-            HOST_MANAGED => Err(zones::Refusal::ZoneSize(1000)),
-            _ => Err(zones::Refusal::Model(model)),
-        };
-        assert_eq!(nonsense.limits(1 << 20, 512), expected, "model {model}");
-    }
-}
-
-/// K64 to K66, H14: a disk that cannot append is one all the same.
-#[test]
-fn zone_limits_are_checked() {
-    use zones::Refusal::{
-        AppendSectors,
-        Count,
-        OpenZones,
-        WriteGranularity,
-        ZoneSize, //
-    };
-    let with = |change: fn(&mut Zoned)| {
-        let mut zoned = ZONED;
-        change(&mut zoned);
-        zoned.limits(1 << 30, 4096).map(Option::unwrap)
-    };
-    let plain = with(|_| {}).unwrap();
-    assert_eq!((plain.zone_sectors, plain.write_granularity), (8192, 4096));
-    assert_eq!(
-        with(|z| z.max_append_sectors = 0)
-            .unwrap()
-            .max_append_sectors,
-        0
-    );
-    assert_eq!(
-        with(|z| z.write_granularity = 512)
-            .unwrap()
-            .write_granularity,
-        4096
-    );
-    assert_eq!(with(|z| z.max_active_zones = 0).unwrap().max_open_zones, 3);
-    assert_eq!(with(|z| z.zone_sectors = 0), Err(ZoneSize(0)));
-    assert_eq!(with(|z| z.zone_sectors = 4), Err(ZoneSize(4)));
-    assert_eq!(with(|z| z.write_granularity = 0), Err(WriteGranularity(0)));
-    assert_eq!(
-        with(|z| z.write_granularity = 1 << 23),
-        Err(WriteGranularity(1 << 23))
-    );
-    assert_eq!(with(|z| z.max_append_sectors = 7), Err(AppendSectors(7)));
-    assert_eq!(with(|z| z.max_open_zones = 6), Err(OpenZones(6)));
-    // More than the block layer has memory for, or can have.
-    let many = |z: &mut Zoned| (z.max_open_zones, z.max_active_zones) = (u32::MAX, u32::MAX);
-    let many = with(many).unwrap();
-    assert_eq!((many.max_open_zones, many.max_active_zones), (2048, 2048));
-    assert_eq!(ZONED.limits(1 << 40, 512), Err(Count(1 << 27)));
-
-    let config = DeviceConfig {
-        zoned: Some(ZONED),
-        ..PLAIN
-    };
-    let limits = limits(config).unwrap();
-    assert_eq!(
-        (limits.physical_block_size, limits.io_min),
-        (Some(4096), 4096)
-    );
-}
-
-/// K11, BLK-ZONE-9.
-#[test]
-fn an_append_stays_in_its_zone() {
-    let zones = ZONED.limits(1 << 20, 512).unwrap().unwrap();
-    assert!(zones.holds(8192, 8192, 8));
-    assert!(zones.holds(8192, 16376, 8));
-    assert!(!zones.holds(8192, 16377, 8));
-    assert!(!zones.holds(8192, 8191, 8));
-    assert!(!zones.holds(8192, u64::MAX, 8));
-    assert!(!zones.holds(u64::MAX, u64::MAX, 8));
-}
-
-#[test]
-fn zone_descriptors_are_little_endian() {
-    let mut bytes = [0xee; zones::DESCRIPTOR_LEN];
-    for (i, word) in [0x0123_u64, 0x4567, 0x89ab].into_iter().enumerate() {
-        bytes[8 * i..][..8].copy_from_slice(&word.to_le_bytes());
-    }
-    (bytes[24], bytes[25]) = (2, 14);
-    assert_eq!(zones::reported(&bytes), 0x0123);
-    let descriptor = Descriptor {
-        capacity: 0x0123,
-        start: 0x4567,
-        write_pointer: 0x89ab,
-        zone_type: 2,
-        state: 14,
-    };
-    assert_eq!(Descriptor::parse(&bytes), descriptor);
-}
-
-#[test]
-fn data_goes_to_the_driver_in_reads_only() {
-    assert!(Kind::Read.is_read() && Kind::GetId.is_read());
-    assert!(!Kind::Write.is_read() && !Kind::Flush.is_read());
-}
-
-/// K26, K27; a status that the device never wrote is a failure (D33, H7), as is one that it made up.
-#[test]
-fn every_status_has_an_outcome() {
-    for byte in 0..=u8::MAX {
-        let expected = match byte {
-            0 => Outcome::Done,
-            2 => Outcome::Unsupported,
-            5 => Outcome::TooManyOpenZones,
-            6 => Outcome::TooManyActiveZones,
-            _ => Outcome::Failed,
-        };
-        assert_eq!(DeviceStatus(byte).outcome(), expected, "status {byte}");
-    }
-    assert_eq!(DeviceStatus::PENDING.outcome(), Outcome::Failed);
-}
-
-/// K77.
-#[test]
-fn id_ends_at_the_first_zero_or_after_20_bytes() {
-    assert_eq!(id_text(b"abc\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"), b"abc");
-    assert_eq!(id_text(b"abc\0def\0\0\0\0\0\0\0\0\0\0\0\0\0"), b"abc");
-    assert_eq!(id_text(b"0123456789abcdefghij"), b"0123456789abcdefghij");
-    assert_eq!(id_text(&[0; 20]), b"");
 }
 
 #[test]
@@ -587,17 +320,118 @@ fn secure_erase_needs_all_its_limits() {
     );
 }
 
-/// BLK-DATA-2 to BLK-DATA-4, BLK-DISCARD-1: 16 bytes, little-endian.
+const ZONED: Zoned = Zoned {
+    zone_sectors: 8192,
+    max_open_zones: 3,
+    max_active_zones: 5,
+    max_append_sectors: 256,
+    write_granularity: 4096,
+    model: HOST_MANAGED,
+};
+
+/// K63, BLK-INIT-10, BLK-INIT-11: only where zones must be written in order is there anything to check.
 #[test]
-fn areas_are_laid_out_as_the_device_reads_them() {
-    let bytes = area(0x0102_0304_0506_0708, 0x1112_1314, UNMAP);
-    assert_eq!(bytes[..8], [8, 7, 6, 5, 4, 3, 2, 1]);
-    assert_eq!(bytes[8..12], [0x14, 0x13, 0x12, 0x11]);
-    assert_eq!(bytes[12..], [1, 0, 0, 0]);
-    for kind in [Kind::Discard, Kind::WriteZeroes, Kind::SecureErase] {
-        assert_eq!(header(kind, 0, 77)[1], 0, "sectors are in the list");
-        assert!(!kind.is_read());
+fn models_without_demands_are_ordinary_disks() {
+    for model in 0..=u8::MAX {
+        let nonsense = Zoned {
+            zone_sectors: 1000,
+            write_granularity: 0,
+            model,
+            ..ZONED
+        };
+        let expected = match model {
+            0 | 2 => Ok(None),
+            HOST_MANAGED => Err(zones::Refusal::ZoneSize(1000)),
+            _ => Err(zones::Refusal::Model(model)),
+        };
+        assert_eq!(nonsense.limits(1 << 20, 512), expected, "model {model}");
     }
+}
+
+/// K64 to K66, H14: a disk that cannot append is one all the same.
+#[test]
+fn zone_limits_are_checked() {
+    use zones::Refusal::{
+        AppendSectors,
+        Count,
+        OpenZones,
+        WriteGranularity,
+        ZoneSize, //
+    };
+    let with = |change: fn(&mut Zoned)| {
+        let mut zoned = ZONED;
+        change(&mut zoned);
+        zoned.limits(1 << 30, 4096).map(Option::unwrap)
+    };
+    let plain = with(|_| {}).unwrap();
+    assert_eq!((plain.zone_sectors, plain.write_granularity), (8192, 4096));
+    assert_eq!(
+        with(|z| z.max_append_sectors = 0)
+            .unwrap()
+            .max_append_sectors,
+        0
+    );
+    assert_eq!(
+        with(|z| z.write_granularity = 512)
+            .unwrap()
+            .write_granularity,
+        4096
+    );
+    assert_eq!(with(|z| z.max_active_zones = 0).unwrap().max_open_zones, 3);
+    assert_eq!(with(|z| z.zone_sectors = 0), Err(ZoneSize(0)));
+    assert_eq!(with(|z| z.zone_sectors = 4), Err(ZoneSize(4)));
+    assert_eq!(with(|z| z.write_granularity = 0), Err(WriteGranularity(0)));
+    assert_eq!(
+        with(|z| z.write_granularity = 1 << 23),
+        Err(WriteGranularity(1 << 23))
+    );
+    assert_eq!(with(|z| z.max_append_sectors = 7), Err(AppendSectors(7)));
+    assert_eq!(with(|z| z.max_open_zones = 6), Err(OpenZones(6)));
+    // More than the block layer has memory for, or can have.
+    let many = |z: &mut Zoned| (z.max_open_zones, z.max_active_zones) = (u32::MAX, u32::MAX);
+    let many = with(many).unwrap();
+    assert_eq!((many.max_open_zones, many.max_active_zones), (2048, 2048));
+    assert_eq!(ZONED.limits(1 << 40, 512), Err(Count(1 << 27)));
+
+    let config = DeviceConfig {
+        zoned: Some(ZONED),
+        ..PLAIN
+    };
+    let limits = limits(config).unwrap();
+    assert_eq!(
+        (limits.physical_block_size, limits.io_min),
+        (Some(4096), 4096)
+    );
+}
+
+/// K11, BLK-ZONE-9.
+#[test]
+fn an_append_stays_in_its_zone() {
+    let zones = ZONED.limits(1 << 20, 512).unwrap().unwrap();
+    assert!(zones.holds(8192, 8192, 8));
+    assert!(zones.holds(8192, 16376, 8));
+    assert!(!zones.holds(8192, 16377, 8));
+    assert!(!zones.holds(8192, 8191, 8));
+    assert!(!zones.holds(8192, u64::MAX, 8));
+    assert!(!zones.holds(u64::MAX, u64::MAX, 8));
+}
+
+#[test]
+fn zone_descriptors_are_little_endian() {
+    let mut bytes = [0xee; zones::DESCRIPTOR_LEN];
+    for (i, word) in [0x0123_u64, 0x4567, 0x89ab].into_iter().enumerate() {
+        bytes[8 * i..][..8].copy_from_slice(&word.to_le_bytes());
+    }
+    (bytes[24], bytes[25]) = (2, 14);
+    assert_eq!(zones::reported(&bytes), 0x0123);
+    let descriptor = Descriptor {
+        capacity: 0x0123,
+        start: 0x4567,
+        write_pointer: 0x89ab,
+        zone_type: 2,
+        state: 14,
+    };
+    assert_eq!(Descriptor::parse(&bytes), descriptor);
 }
 
 proptest! {
