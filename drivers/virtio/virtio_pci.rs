@@ -136,39 +136,37 @@ impl pci_pm::Driver for PciDriver {
     }
 
     fn freeze<'bound>(dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) -> Result {
-        data.with_device(virtio::Device::freeze)?;
+        data.with_registration(|registration| registration.with_lock(virtio::Device::freeze))?;
         pci_io::stop_dma(dev);
         Ok(())
     }
 
     fn thaw<'bound>(_dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) -> Result {
-        data.with_device(virtio::Device::restore)
+        data.with_registration(|registration| registration.with_lock(virtio::Device::restore))
     }
 
     fn reset_prepare<'bound>(dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) {
-        match data.with_device(virtio::Device::prepare_reset) {
+        match data.with_registration(Registration::prepare_reset) {
             Ok(()) => pci_io::stop_dma(dev),
-            // A driver that cannot do that finds a dead device.
-            Err(error) if error == EOPNOTSUPP => {}
             Err(error) => dev_warn!(dev, "Reset prepare failure: {:?}\n", error),
         }
     }
 
     fn reset_done<'bound>(dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) {
-        match data.with_device(virtio::Device::finish_reset) {
-            Err(error) if error != EOPNOTSUPP => {
-                dev_warn!(dev, "Reset done failure: {:?}\n", error);
-            }
-            _ => {}
+        if let Err(error) = data.with_registration(Registration::finish_reset) {
+            dev_warn!(dev, "Reset done failure: {:?}\n", error);
         }
     }
 }
 
-impl DriverData<'_> {
+impl<'bound> DriverData<'bound> {
     /// Calls `f` with the virtio device, if there still is one.
-    fn with_device(&self, f: impl FnOnce(&virtio::Device<Bound>) -> Result) -> Result {
-        match &*self.registration.lock() {
-            Some(registration) => registration.with_lock(f),
+    fn with_registration(
+        &self,
+        f: impl FnOnce(&mut Registration<PciTransport<'bound>>) -> Result,
+    ) -> Result {
+        match &mut *self.registration.lock() {
+            Some(registration) => f(registration),
             None => Ok(()),
         }
     }

@@ -130,8 +130,8 @@ pub struct Plan {
     pub changes: u32,
     /// Whether the queues are polled.
     pub is_polled: bool,
-    /// Whether the driver refuses to be suspended.
-    pub is_awake: bool,
+    /// What the driver says when it is to stop for a while, if it refuses.
+    pub refusal: Option<Error>,
 }
 
 impl Plan {
@@ -144,7 +144,7 @@ impl Plan {
         is_early: false,
         changes: 0,
         is_polled: false,
-        is_awake: false,
+        refusal: None,
     };
 }
 
@@ -405,8 +405,8 @@ impl virtio_driver::Driver for TestDriver {
 
     fn freeze<'bound>(_dev: &'bound Device<Bound>, data: Pin<&Data<'bound>>) -> Result {
         data.note.0.note(Step::Freeze);
-        if data.note.0.plan.is_awake {
-            return Err(EBUSY);
+        if let Some(error) = data.note.0.plan.refusal {
+            return Err(error);
         }
         if let Some(queues) = &data.queues {
             queues.suspend();

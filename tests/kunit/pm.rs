@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn b35_freeze_refused() -> Result {
         let plan = Plan {
-            is_awake: true,
+            refusal: Some(EBUSY),
             ..Plan::NORMAL
         };
         let rig = Rig::new(Offer::PLAIN, plan)?;
@@ -173,17 +173,59 @@ mod tests {
     /// B36: a reset by the transport is like a suspend, and works without a driver too.
     #[test]
     fn b36_reset_by_the_transport() -> Result {
-        let rig = Rig::new(Offer::PLAIN, NO_QUEUES)?;
-        rig.bound().prepare_reset()?;
-        rig.bound().finish_reset()?;
+        let mut rig = Rig::new(Offer::PLAIN, NO_QUEUES)?;
+        rig.reset_by_transport()?;
         check_eq!(rig.trace().count(Event::Driver(Step::Freeze)), 1);
         check_eq!(rig.trace().count(Event::Driver(Step::Restore)), 1);
         check_eq!(rig.status(), 0xf);
 
+        // A driver that somebody has taken off stays off.
         core_device::release(rig.device());
-        rig.bound().prepare_reset()?;
-        rig.bound().finish_reset()?;
+        rig.reset_by_transport()?;
         check_eq!(rig.status(), 0x1);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// M44, U10: a driver that cannot stop is taken off before the reset, with the device still
+    /// there, and bound again after it.
+    #[test]
+    fn m44_reset_below_a_driver_without_hooks() -> Result {
+        let plan = Plan {
+            refusal: Some(EOPNOTSUPP),
+            ..Plan::NORMAL
+        };
+        let mut rig = Rig::new(Offer::PLAIN, plan)?;
+        check_eq!(rig.add(0, 1, 1)?, None);
+        rig.trace().clear();
+        rig.reset_by_transport()?;
+        check!(rig.has_driver());
+        check_eq!(rig.status(), 0xf);
+        check_eq!(rig.script().tokens(), 0);
+        for step in [Step::Freeze, Step::Unbind, Step::Drop, Step::Probe] {
+            check_eq!(rig.trace().count(Event::Driver(step)), 1);
+        }
+        check_eq!(rig.trace().count(Event::Driver(Step::Restore)), 0);
+        // The queue that it has now works.
+        check_eq!(rig.add(1, 1, 1)?, None);
+        check!(rig.serve(7)?.is_some());
+        check!(rig.interrupt());
+        check!(*rig.returned()? == [(1, 7)]);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// B36: a driver that cannot stop just now keeps its device.
+    #[test]
+    fn b36_reset_refused() -> Result {
+        let plan = Plan {
+            refusal: Some(EBUSY),
+            ..Plan::NORMAL
+        };
+        let mut rig = Rig::new(Offer::PLAIN, plan)?;
+        check!(rig.reset_by_transport() == Err(EBUSY));
+        check!(rig.has_driver());
+        check_eq!(rig.status(), 0xf);
         check!(rig.finish());
         Ok(())
     }

@@ -182,6 +182,13 @@ impl Rig {
         unsafe { core_device::bound(self.device()) }
     }
 
+    /// Has the transport reset the device.
+    pub fn reset_by_transport(&mut self) -> Result {
+        self.device.prepare_reset()?;
+        self.machine.reset()?;
+        self.device.finish_reset()
+    }
+
     /// The device's side.
     pub fn machine(&self) -> &Arc<Machine<Puppet>> {
         &self.machine

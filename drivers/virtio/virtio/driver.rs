@@ -149,7 +149,7 @@ pub trait Driver: 'static {
     /// # Errors
     ///
     /// The device goes on being used, and is not suspended. A driver without this operation says
-    /// `EOPNOTSUPP`.
+    /// `EOPNOTSUPP`; it is taken off for a reset, and bound again after it.
     fn freeze<'bound>(dev: &'bound Device<Bound>, data: Pin<&Self::Data<'bound>>) -> Result {
         let _ = (dev, data);
         Err(EOPNOTSUPP)

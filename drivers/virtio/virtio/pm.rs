@@ -7,6 +7,8 @@
 //! initialization sequence (VIRTIO 1.4, 3.1.1 "Driver Requirements: Device Initialization") with
 //! the features that were agreed on before, as the driver has built on these.
 
+use core::mem;
+
 use bindings_ext as bindings;
 use kernel::{
     device::Bound,
@@ -19,14 +21,54 @@ use crate::{
         self,
         BoundDriver, //
     },
+    registration::Registration,
     status::{
         Acknowledged,
         Handshake,
         Status,
         StatusField, //
     },
+    transport::Transport,
     Device,
 };
+
+impl<T: Transport> Registration<T> {
+    /// Has the driver stop its use of the device before the transport resets it.
+    ///
+    /// A driver that cannot do that would be left with a dead device. It is taken off instead, and
+    /// [`finish_reset`](Self::finish_reset) binds it again.
+    ///
+    /// # Errors
+    ///
+    /// What the driver says.
+    pub fn prepare_reset(&mut self) -> Result {
+        match self.with_lock(Device::prepare_reset) {
+            Err(error) if error == EOPNOTSUPP => {
+                dev_info!(
+                    self.device(),
+                    "driver cannot stop for a reset, it is bound again afterwards\n"
+                );
+                self.detach_driver();
+                self.is_driver_due = true;
+                self.with_lock(Device::prepare_reset)
+            }
+            result => result,
+        }
+    }
+
+    /// Sets the device up again after the transport has reset it, and has the driver use it again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Device::restore`], and what the driver core says.
+    pub fn finish_reset(&mut self) -> Result {
+        self.with_lock(Device::finish_reset)?;
+        if mem::take(&mut self.is_driver_due) {
+            self.attach_driver()?;
+        }
+        Ok(())
+    }
+}
 
 /// One of a driver's operations.
 type Operation = unsafe extern "C" fn(*mut bindings::virtio_device) -> c_int;
@@ -52,12 +94,9 @@ impl Device<Bound> {
         self.set_up_again(operation)
     }
 
-    /// Has the driver stop its use of the device before the transport resets it.
-    ///
-    /// # Errors
-    ///
-    /// `EOPNOTSUPP` if the driver cannot do that, and what the driver says.
-    pub fn prepare_reset(&self) -> Result {
+    /// Has the driver stop its use of the device before the transport resets it; `EOPNOTSUPP` if
+    /// the driver cannot do that.
+    fn prepare_reset(&self) -> Result {
         let prepare = match BoundDriver::of(self) {
             Some(driver) => Some(driver.raw().reset_prepare.ok_or(EOPNOTSUPP)?),
             None => None,
@@ -65,12 +104,9 @@ impl Device<Bound> {
         self.stop(prepare)
     }
 
-    /// Sets the device up again after the transport has reset it.
-    ///
-    /// # Errors
-    ///
-    /// `EOPNOTSUPP` if the driver cannot do that, and as [`restore`](Self::restore).
-    pub fn finish_reset(&self) -> Result {
+    /// Sets the device up again after the transport has reset it; the errors are those of
+    /// [`restore`](Self::restore).
+    fn finish_reset(&self) -> Result {
         let done = match BoundDriver::of(self) {
             Some(driver) => Some(driver.raw().reset_done.ok_or(EOPNOTSUPP)?),
             None => None,

@@ -162,6 +162,8 @@ pub(crate) fn end_recovery(dev: &Device<Bound>) {
 /// `instance` is registered; it is freed with its last reference. Its `transport` is ours.
 pub struct Registration<T: Transport> {
     instance: NonNull<Instance>,
+    /// A reset has taken the driver off, and one is looked for after it.
+    pub(crate) is_driver_due: bool,
     transport: Pin<KBox<T>>,
     _debug: Option<KBox<DeviceDir>>,
     _index: Index,
@@ -225,6 +227,7 @@ impl<T: Transport> Registration<T> {
         Ok(Self {
             // SAFETY: The pointer comes from a box.
             instance: unsafe { NonNull::new_unchecked(instance) },
+            is_driver_due: false,
             transport,
             _debug: debug,
             _index: index,
@@ -248,6 +251,24 @@ impl<T: Transport> Registration<T> {
             bindings::rust_ext_device_unlock(&raw mut (*dev).dev);
             result
         }
+    }
+
+    /// Takes the driver off the device, as if somebody had unbound it. Sleeps.
+    pub(crate) fn detach_driver(&self) {
+        let dev = self.instance.as_ptr().cast::<bindings::virtio_device>();
+        // SAFETY: By the type invariant the device is registered.
+        unsafe { bindings::device_release_driver(&raw mut (*dev).dev) };
+    }
+
+    /// Binds a driver to the device if there is one for it, as for a new device. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// What the driver core says. A driver that fails is not an error.
+    pub(crate) fn attach_driver(&self) -> Result {
+        let dev = self.instance.as_ptr().cast::<bindings::virtio_device>();
+        // SAFETY: By the type invariant the device is registered.
+        to_result(unsafe { bindings::device_attach(&raw mut (*dev).dev) })
     }
 
     /// Returns the transport's own data.

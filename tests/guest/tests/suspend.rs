@@ -8,7 +8,8 @@ use guest::{
         verify, //
     },
     Disk,
-    Guest, //
+    Guest,
+    Vm, //
 };
 use qapi::qmp;
 
@@ -60,4 +61,35 @@ fn a_disk_survives_a_function_level_reset_during_io() {
     verify(&mut vm);
     // The interrupts are those of the queues again, not polled in any way.
     vm.ok("grep -q 'virtio0-req.0' /proc/interrupts");
+}
+
+/// What the C drivers cannot do.
+mod beyond_c {
+    use super::*;
+
+    /// M44, U10: a driver that knows nothing of resets gets its device back after one, anew. One
+    /// that was unbound stays so.
+    #[test]
+    fn a_driver_without_hooks_survives_a_function_level_reset() {
+        let mut vm = Guest::new()
+            .checking_leaks()
+            .machine("q35")
+            .qemu("-device", "pcie-root-port,id=root0,chassis=1")
+            .qemu("-device", "virtio-rng-pci,bus=root0")
+            .boot();
+        vm.ok("modprobe virtio_sample");
+        let answers = |vm: &Vm| vm.console().matches("16 bytes of entropy").count();
+        vm.wait_until(10, "dmesg | grep -q 'bytes of entropy'");
+        let reset = "cd /sys/bus/virtio/devices/virtio0 && echo 1 > $(readlink -f ..)/reset";
+        for _ in 0..3 {
+            vm.ok(reset);
+            vm.ok("[ -d /sys/bus/virtio/drivers/virtio_sample/virtio0 ]");
+        }
+        vm.wait_until(10, "[ $(dmesg | grep -c 'bytes of entropy') = 4 ]");
+        vm.ok("echo virtio0 > /sys/bus/virtio/drivers/virtio_sample/unbind");
+        vm.ok(reset);
+        vm.ok("[ ! -e /sys/bus/virtio/devices/virtio0/driver ]");
+        vm.ok("rmmod virtio_sample");
+        assert_eq!(answers(&vm), 4);
+    }
 }
