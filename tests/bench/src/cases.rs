@@ -38,6 +38,8 @@ pub struct Machine {
     pub cpus: u32,
     /// Options of the disk's device.
     pub disk: &'static [&'static str],
+    /// How many of the disk's queues are polled.
+    pub poll_queues: u32,
     /// There is an IOMMU, and it is on.
     pub has_iommu: bool,
 }
@@ -46,6 +48,7 @@ const PLAIN: Machine = Machine {
     name: "plain",
     cpus: 1,
     disk: &[],
+    poll_queues: 0,
     has_iommu: false,
 };
 
@@ -60,6 +63,15 @@ const FOUR_QUEUES: Machine = Machine {
     name: "four-queues",
     cpus: 4,
     disk: &["num-queues=4"],
+    ..PLAIN
+};
+
+/// A driver gives its first queue to requests that are not polled, and has no more queues than CPUs.
+const POLLED: Machine = Machine {
+    name: "polled",
+    cpus: 2,
+    disk: &["num-queues=2"],
+    poll_queues: 1,
     ..PLAIN
 };
 
@@ -153,6 +165,13 @@ pub static ALL: &[Case] = &[
         machine: &FOUR_QUEUES,
         fio: "--rw=randread --bs=4k --iodepth=32 --numjobs=4",
         modes: WALL,
+        ..DEFAULT
+    },
+    Case {
+        name: "randread-4k-polled",
+        about: "4 KiB random read, depth 32, polled",
+        machine: &POLLED,
+        fio: "--rw=randread --bs=4k --iodepth=32 --hipri=1 --cpus_allowed=0",
         ..DEFAULT
     },
     Case {

@@ -58,11 +58,14 @@ const FILESYSTEM_MIB: u64 = 1024;
 const JOB_SECONDS: u64 = 300;
 
 /// The command line's words for a guest whose clock counts instructions: calibrating the local
-/// APIC's timer spins for a minute of real time.
-const WORDS: &str = "nolapic_timer";
+/// APIC's timer spins for a minute of real time, and QEMU cannot start a second CPU. One that is
+/// not started counts all the same where a driver asks how many queues to have.
+const WORDS: &str = "nolapic_timer maxcpus=1";
 const QEMU_LOG: &str = "qemu.log";
 /// What QEMU traces for each request that it takes from a queue.
-const TRACED: &str = "virtqueue_alloc_element";
+const REQUEST: &str = "virtqueue_alloc_element";
+/// What it traces when it looks at a queue because it was told to.
+const NOTIFICATION: &str = "virtio_queue_notify";
 
 /// A function of the kernel that nothing calls but [`MARK`].
 const MARKING_FUNCTION: &str = "__x64_sys_sethostname";
@@ -99,8 +102,12 @@ impl Bench {
             .with_tools()
             .cpus(machine.cpus)
             .memory_mib(1024)
+            .qemu("-D", &run.path().join(QEMU_LOG).display().to_string())
             .disk(disk)
             .disk(Disk::blank(FILESYSTEM_MIB));
+        if machine.poll_queues > 0 {
+            guest = guest.word(&format!("virtio_blk.poll_queues={}", machine.poll_queues));
+        }
         if machine.has_iommu {
             guest = guest
                 .machine("q35,kernel-irqchip=split")
@@ -114,7 +121,6 @@ impl Bench {
                 .cpu(CPU)
                 .word(WORDS)
                 .qemu("-icount", "shift=0,sleep=off")
-                .qemu("-D", &run.path().join(QEMU_LOG).display().to_string())
                 .qemu(
                     "-plugin",
                     &format!("{},socket={}", plugin.display(), socket.display()),
@@ -153,11 +159,12 @@ impl Bench {
             self.sh(fio::MAKE_SCATTERED_BUFFER)?;
         }
         if subject == Subject::Ceiling {
-            let queues = case.machine.cpus;
+            let (queues, polled) = (case.machine.cpus, case.machine.poll_queues);
             // Without a limit of its own, null_blk would get 128 KiB in two requests.
             self.sh(&format!(
                 "[ -b /dev/nullb0 ] || modprobe null_blk nr_devices=1 queue_mode=2 irqmode=0 \
-                 completion_nsec=0 gb=1 max_sectors=8192 submit_queues={queues}"
+                 completion_nsec=0 gb=1 max_sectors=8192 submit_queues={queues} \
+                 poll_queues={polled}"
             ))?;
         }
         Ok(())
@@ -220,24 +227,47 @@ impl Bench {
     ///
     /// If the job fails, or if QEMU traces nothing.
     pub fn segments(&mut self, case: &Case, length: fio::Length) -> anyhow::Result<f64> {
-        let subject = Subject::Stack(self.vm.stack());
-        let log = self.run.path().join(QEMU_LOG);
-        // What was traced for another case stays in the log.
-        let traced_before = fs::metadata(&log).map_or(0, |log| log.len());
-        self.trace(true);
-        let run = self.run(case, subject, &[length]);
-        self.trace(false);
-        run?;
-        let log = fs::read(&log).context("QEMU's trace")?;
-        let log = String::from_utf8_lossy(&log[usize::try_from(traced_before)?..]);
-        let segments: Vec<f64> = log.lines().filter_map(segments_of_element).collect();
+        let (_, trace) = self.traced(REQUEST, case, length)?;
+        let segments: Vec<f64> = trace.lines().filter_map(segments_of_element).collect();
         ensure!(!segments.is_empty(), "QEMU traces nothing");
         Ok(segments.iter().sum::<f64>() / segments.len() as f64)
     }
 
-    fn trace(&mut self, enable: bool) {
+    /// How many notifications QEMU saw for each I/O of a run of the job. Where it is slower than the
+    /// guest it sees several as one.
+    ///
+    /// # Errors
+    ///
+    /// If the job fails.
+    pub fn notifications(&mut self, case: &Case, length: fio::Length) -> anyhow::Result<f64> {
+        let (run, trace) = self.traced(NOTIFICATION, case, length)?;
+        let seen = trace.lines().filter(|line| line.contains(NOTIFICATION));
+        Ok(seen.count() as f64 / run.outcome.ios as f64)
+    }
+
+    /// Runs the job once; returns what QEMU traces of one kind of event meanwhile, too.
+    fn traced(
+        &mut self,
+        event: &str,
+        case: &Case,
+        length: fio::Length,
+    ) -> anyhow::Result<(Run, String)> {
+        let subject = Subject::Stack(self.vm.stack());
+        let log = self.run.path().join(QEMU_LOG);
+        // What was traced for another case stays in the log.
+        let traced_before = fs::metadata(&log).map_or(0, |log| log.len());
+        self.trace(event, true);
+        let runs = self.run(case, subject, &[length]);
+        self.trace(event, false);
+        let run = runs?.pop().context("nothing ran")?;
+        let log = fs::read(&log).context("QEMU's trace")?;
+        let log = String::from_utf8_lossy(&log[usize::try_from(traced_before)?..]);
+        Ok((run, log.into_owned()))
+    }
+
+    fn trace(&mut self, event: &str, enable: bool) {
         self.vm.qmp(&qmp::trace_event_set_state {
-            name: TRACED.into(),
+            name: event.into(),
             enable,
             ignore_unavailable: None,
         });

@@ -59,11 +59,13 @@ impl Measurement {
         };
         let iops = sorted(|one| one.iops);
         let median = middle(&iops);
+        let is_notified = all.iter().all(|one| one.notifications.is_some());
+        let notifications = sorted(|one| one.notifications.unwrap_or_default());
         Self {
             iops: median,
             spread: Some((iops[iops.len() - 1] - iops[0]) / median),
             instructions: None,
-            notifications: None,
+            notifications: is_notified.then(|| middle(&notifications)),
             interrupts: middle(&sorted(|one| one.interrupts)),
         }
     }

@@ -17,6 +17,8 @@ use guest::Stack;
 
 /// How long a job runs.
 const SECONDS: u32 = 3;
+/// How long it runs once more, untimed, while QEMU traces notifications.
+const TRACED_SECONDS: u32 = 1;
 
 /// Measures the cases with each stack.
 ///
@@ -82,11 +84,15 @@ fn run(bench: &mut Bench, case: &Case, subject: Subject) -> anyhow::Result<Measu
     bench.prepare(case, subject)?;
     let runs = bench.run(case, subject, &[Length::Seconds(SECONDS)])?;
     let run = runs.first().context("nothing ran")?;
+    let notifications = match subject {
+        Subject::Stack(_) => Some(bench.notifications(case, Length::Seconds(TRACED_SECONDS))?),
+        Subject::Ceiling => None,
+    };
     Ok(Measurement {
         iops: run.outcome.iops,
         spread: None,
         instructions: None,
-        notifications: None,
+        notifications,
         interrupts: run.interrupts as f64 / run.outcome.ios as f64,
     })
 }
