@@ -146,10 +146,10 @@ impl pci_pm::Driver for PciDriver {
     }
 
     fn reset_prepare<'bound>(dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) {
-        match data.with_registration(Registration::prepare_reset) {
-            Ok(()) => pci_io::stop_dma(dev),
-            Err(error) => dev_warn!(dev, "Reset prepare failure: {:?}\n", error),
+        if let Some(registration) = &mut *data.registration.lock() {
+            registration.prepare_reset();
         }
+        pci_io::stop_dma(dev);
     }
 
     fn reset_done<'bound>(dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) {

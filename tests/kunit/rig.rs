@@ -184,7 +184,7 @@ impl Rig {
 
     /// Has the transport reset the device.
     pub fn reset_by_transport(&mut self) -> Result {
-        self.device.prepare_reset()?;
+        self.device.prepare_reset();
         self.machine.reset()?;
         self.device.finish_reset()
     }

@@ -148,8 +148,9 @@ pub trait Driver: 'static {
     ///
     /// # Errors
     ///
-    /// The device goes on being used, and is not suspended. A driver without this operation says
-    /// `EOPNOTSUPP`; it is taken off for a reset, and bound again after it.
+    /// The device goes on being used, and is not suspended. Where a reset comes all the same, the
+    /// driver is taken off before it and bound again after it. A driver without this operation says
+    /// `EOPNOTSUPP`.
     fn freeze<'bound>(dev: &'bound Device<Bound>, data: Pin<&Self::Data<'bound>>) -> Result {
         let _ = (dev, data);
         Err(EOPNOTSUPP)

@@ -2,8 +2,9 @@
 
 //! Devices that lose their state, and get it back: suspend, and a reset by the transport.
 //!
-//! A transport calls these, with the device's lock held; they may sleep. Only
-//! [`restart`](Device::restart) is also called by `virtio_ring`, at any time. The way back repeats the
+//! A transport calls these, and they may sleep; [`freeze`](Device::freeze) and
+//! [`restore`](Device::restore) want the device's lock held. Only [`restart`](Device::restart) is
+//! also called by `virtio_ring`, at any time. The way back repeats the
 //! initialization sequence (VIRTIO 1.4, 3.1.1 "Driver Requirements: Device Initialization") with
 //! the features that were agreed on before, as the driver has built on these.
 
@@ -33,37 +34,38 @@ use crate::{
 };
 
 impl<T: Transport> Registration<T> {
-    /// Has the driver stop its use of the device before the transport resets it.
+    /// Has the driver stop its use of the device before the transport resets it. Takes the device's
+    /// lock.
     ///
     /// A driver that cannot do that would be left with a dead device. It is taken off instead, and
     /// [`finish_reset`](Self::finish_reset) binds it again.
-    ///
-    /// # Errors
-    ///
-    /// What the driver says.
-    pub fn prepare_reset(&mut self) -> Result {
-        match self.with_lock(Device::prepare_reset) {
-            Err(error) if error == EOPNOTSUPP => {
-                dev_info!(
-                    self.device(),
-                    "driver cannot stop for a reset, it is bound again afterwards\n"
-                );
-                self.detach_driver();
-                self.is_driver_due = true;
-                self.with_lock(Device::prepare_reset)
-            }
-            result => result,
-        }
+    pub fn prepare_reset(&mut self) {
+        let Err(error) = self.with_lock(Device::prepare_reset) else {
+            return;
+        };
+        dev_info!(
+            self.device(),
+            "driver cannot stop for a reset ({:?}), it is bound again afterwards\n",
+            error
+        );
+        self.detach_driver();
+        self.is_driver_due = true;
     }
 
     /// Sets the device up again after the transport has reset it, and has the driver use it again.
+    /// Takes the device's lock.
     ///
     /// # Errors
     ///
     /// As [`Device::restore`], and what the driver core says.
     pub fn finish_reset(&mut self) -> Result {
+        let is_driver_due = mem::take(&mut self.is_driver_due);
+        if is_driver_due {
+            // One that was bound meanwhile has met a device in the middle of its reset.
+            self.detach_driver();
+        }
         self.with_lock(Device::finish_reset)?;
-        if mem::take(&mut self.is_driver_due) {
+        if is_driver_due {
             self.attach_driver()?;
         }
         Ok(())

@@ -323,13 +323,12 @@ impl<'bound, H: Handler> Guard<'bound, H> {
     ///
     /// # Errors
     ///
-    /// `ENODEV` if the device has been given up, and as `resume`.
+    /// `EBUSY` if the device was not suspended, `ENODEV` if it has been given up, and as `resume`.
     pub(crate) fn restart(&self) -> Result {
         let mut mode = self.mode.lock();
         match *mode {
             Mode::Suspended => {}
-            // The device has lost its state with no word before.
-            Mode::Live => self.stop(),
+            Mode::Live => return Err(EBUSY),
             Mode::Retired | Mode::Closed => return Err(ENODEV),
         }
         self.resume()
