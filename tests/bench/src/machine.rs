@@ -241,8 +241,10 @@ impl Bench {
     /// If the job fails.
     pub fn notifications(&mut self, case: &Case, length: fio::Length) -> anyhow::Result<f64> {
         let (run, trace) = self.traced(NOTIFICATION, case, length)?;
-        let seen = trace.lines().filter(|line| line.contains(NOTIFICATION));
-        Ok(seen.count() as f64 / run.outcome.ios as f64)
+        let lines = trace.lines();
+        let seen = lines.filter(|line| line.contains(NOTIFICATION)).count();
+        ensure!(seen > 0, "QEMU traces nothing");
+        Ok(seen as f64 / run.outcome.ios as f64)
     }
 
     /// Runs the job once; returns what QEMU traces of one kind of event meanwhile, too.

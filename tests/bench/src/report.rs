@@ -45,11 +45,11 @@ pub struct Measurement {
 impl Measurement {
     /// The median of several measurements, each of its values for itself.
     pub fn median(all: &[Self]) -> Self {
-        let sorted = |value: fn(&Self) -> f64| {
-            let mut values: Vec<_> = all.iter().map(value).collect();
+        let sort = |mut values: Vec<f64>| {
             values.sort_by(f64::total_cmp);
             values
         };
+        let sorted = |value: fn(&Self) -> f64| sort(all.iter().map(value).collect());
         let middle = |values: &[f64]| {
             let half = values.len() / 2;
             match values.len() % 2 {
@@ -57,15 +57,14 @@ impl Measurement {
                 _ => (values[half - 1] + values[half]) / 2.0,
             }
         };
+        let notifications: Option<Vec<_>> = all.iter().map(|one| one.notifications).collect();
         let iops = sorted(|one| one.iops);
         let median = middle(&iops);
-        let is_notified = all.iter().all(|one| one.notifications.is_some());
-        let notifications = sorted(|one| one.notifications.unwrap_or_default());
         Self {
             iops: median,
             spread: Some((iops[iops.len() - 1] - iops[0]) / median),
             instructions: None,
-            notifications: is_notified.then(|| middle(&notifications)),
+            notifications: notifications.map(|values| middle(&sort(values))),
             interrupts: middle(&sorted(|one| one.interrupts)),
         }
     }
