@@ -33,11 +33,11 @@ kunit: ## The KUnit suites, in a guest.
 
 .PHONY: bench bench-ring profile
 bench: ## Measure the Rust stack beside C [MODE=deterministic|wall] [CASES=<text in names>].
-	@scripts/setup run && scripts/bench run $(if $(MODE),--mode "$(MODE)") $(if $(CASES),--cases "$(CASES)")
+	@scripts/setup bench && scripts/bench run $(if $(MODE),--mode "$(MODE)") $(if $(CASES),--cases "$(CASES)")
 bench-ring: ## The ring alone, on the host, beside that of the crate virtio-drivers.
 	@scripts/setup test && cd tests/ring-bench && cargo bench --target-dir ../../target/ring-bench
 profile: ## Where the instructions of one I/O go, by function [CASE=<name>] [STACK=rust|c].
-	@scripts/setup run && scripts/bench profile $(if $(CASE),--case "$(CASE)") $(if $(STACK),--stack "$(STACK)")
+	@scripts/setup bench && scripts/bench profile $(if $(CASE),--case "$(CASE)") $(if $(STACK),--stack "$(STACK)")
 
 .PHONY: modules modules_install kernel graft ungraft
 modules: ## Build the modules [KDIR=<configured and built 7.3 tree>] [LLVM=1 RUSTC=...].
