@@ -5,6 +5,7 @@
  */
 #include <linux/idr.h>
 #include <linux/virtio.h>
+#include <linux/virtio_anchor.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 #include <uapi/linux/virtio_blk.h>

@@ -8,6 +8,7 @@ use kernel::prelude::*;
 mod tests {
     use super::*;
 
+    use bindings_ext as bindings;
     use virtio::{
         features,
         Features, //
@@ -35,6 +36,50 @@ mod tests {
             features,
             ..Offer::PLAIN
         }
+    }
+
+    /// Has the platform keep devices from memory that they were not given, as in a confidential
+    /// guest, while it lives.
+    struct RestrictedMemory(Check);
+
+    type Check = Option<unsafe extern "C" fn(*mut bindings::virtio_device) -> bool>;
+
+    impl RestrictedMemory {
+        fn new() -> Self {
+            extern "C" fn always(_dev: *mut bindings::virtio_device) -> bool {
+                true
+            }
+            // SAFETY: Only this test's device is being bound meanwhile.
+            Self(unsafe {
+                let before = bindings::virtio_check_mem_acc_cb;
+                bindings::virtio_check_mem_acc_cb = Some(always);
+                before
+            })
+        }
+    }
+
+    impl Drop for RestrictedMemory {
+        fn drop(&mut self) {
+            // SAFETY: As in `new`.
+            unsafe { bindings::virtio_check_mem_acc_cb = self.0 };
+        }
+    }
+
+    /// N23: where memory is restricted, a device that would access all of it is refused, and one that
+    /// uses the DMA API is not.
+    #[test]
+    fn n23_restricted_memory_needs_access_platform() -> Result {
+        let restricted = RestrictedMemory::new();
+        let rig = Rig::plain()?;
+        check!(!rig.has_driver());
+        check_eq!(rig.status(), 0x83);
+        check!(rig.finish());
+
+        let rig = Rig::new(Offer::PLAIN.with(features::ACCESS_PLATFORM), Plan::NORMAL)?;
+        check!(rig.has_driver());
+        drop(restricted);
+        check!(rig.finish());
+        Ok(())
     }
 
     fn accepted(rig: &Rig) -> Features {

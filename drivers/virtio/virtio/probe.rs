@@ -141,15 +141,29 @@ fn negotiate<'a>(
     features_ok(dev, step)
 }
 
-/// Sets `FEATURES_OK`; a device that takes it back is refused with a line in the log.
+/// Sets `FEATURES_OK`; a device that takes it back is refused with a line in the log, as is one that
+/// would reach all memory where the platform keeps it from that.
 pub(crate) fn features_ok<'a>(
     dev: &'a Device<Bound>,
     step: Handshake<'a, Device<Bound>, HasDriver>,
 ) -> Result<Handshake<'a, Device<Bound>, FeaturesOk>> {
+    if needs_restricted_access(dev) && !dev.features().contains(features::ACCESS_PLATFORM) {
+        dev_warn!(dev, "device must provide VIRTIO_F_ACCESS_PLATFORM\n");
+        return Err(ENODEV);
+    }
     step.features_ok().map_err(|refused| {
         dev_err!(dev, "device refuses features: {:x}\n", refused.0.bits());
         ENODEV
     })
+}
+
+/// Returns whether the platform, a confidential guest's for example, lets a device access only the
+/// memory that it is given through the DMA API.
+fn needs_restricted_access(dev: &Device<Bound>) -> bool {
+    // SAFETY: The platform sets it before there are devices.
+    let check = unsafe { bindings::virtio_check_mem_acc_cb };
+    // SAFETY: It takes any device.
+    check.is_some_and(|check| unsafe { check(dev.as_raw()) })
 }
 
 /// Calls the driver's probe, and sets `DRIVER_OK` if that did not.
