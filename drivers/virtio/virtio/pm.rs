@@ -24,7 +24,7 @@ use crate::{
     },
     registration::Registration,
     status::{
-        Acknowledged,
+        FeaturesOk,
         Handshake,
         Status,
         StatusField, //
@@ -145,7 +145,12 @@ impl Device<Bound> {
             }
             return Ok(());
         }
-        self.restart(|| self.call(operation)).inspect_err(|_| {
+        let use_again = |step| {
+            self.call(operation)?;
+            probe::driver_ok(self, step);
+            Ok(())
+        };
+        self.begin_again(use_again).inspect_err(|_| {
             // What the driver still has would wait for ever.
             let shutdown = BoundDriver::of(self).and_then(|driver| driver.raw().shutdown);
             if let Some(shutdown) = shutdown {
@@ -159,35 +164,34 @@ impl Device<Bound> {
     }
 
     /// Resets the device and repeats its initialization with the features that it had; `use_again`
-    /// is called for its queues, after `FEATURES_OK`. Called by the bus and by `virtio_ring`, for a
-    /// device whose queues are out of use. Sleeps.
+    /// is called for its queues after `FEATURES_OK`, and sets `DRIVER_OK`. Called by `virtio_ring`,
+    /// for a device whose queues are out of use. Sleeps.
     ///
     /// # Errors
     ///
     /// As [`restore`](Self::restore), with `use_again` for the driver.
     pub fn restart(&self, use_again: impl FnOnce() -> Result) -> Result {
-        let result = self
-            .reset()
-            .and_then(|()| self.hand_over(Handshake::start(self).acknowledge(), use_again));
+        self.begin_again(|_| use_again())
+    }
+
+    fn begin_again<'a>(
+        &'a self,
+        use_again: impl FnOnce(Handshake<'a, Self, FeaturesOk>) -> Result,
+    ) -> Result {
+        let result = self.reset().and_then(|()| self.agree_again());
+        let result = result.and_then(use_again);
         result.inspect_err(|_| self.add_status(Status::FAILED))
     }
 
-    /// Leads the device from `ACKNOWLEDGE` to `DRIVER_OK` with the features that it had.
-    fn hand_over(
-        &self,
-        step: Handshake<'_, Self, Acknowledged>,
-        use_again: impl FnOnce() -> Result,
-    ) -> Result {
-        let step = step.driver();
+    /// Leads a device that was reset to `FEATURES_OK` with the features that it had.
+    fn agree_again(&self) -> Result<Handshake<'_, Self, FeaturesOk>> {
+        let step = Handshake::start(self).acknowledge().driver();
         let agreed = self.features();
         if !agreed.and_not(self.offered_features()).is_empty() {
             dev_err!(self, "device offers fewer features than before\n");
             return Err(ENODEV);
         }
         self.finalize_features()?;
-        let step = probe::features_ok(self, step)?;
-        use_again()?;
-        step.driver_ok();
-        Ok(())
+        probe::features_ok(self, step)
     }
 }

@@ -166,6 +166,14 @@ fn needs_restricted_access(dev: &Device<Bound>) -> bool {
     check.is_some_and(|check| unsafe { check(dev.as_raw()) })
 }
 
+/// Sets `DRIVER_OK` for a driver without queues. One that has queues set it with them, and its
+/// device may be in the middle of a reset by now (D4). Called with the device's lock held.
+pub(crate) fn driver_ok(dev: &Device<Bound>, step: Handshake<'_, Device<Bound>, FeaturesOk>) {
+    if !registration::can_recover(dev) {
+        step.driver_ok();
+    }
+}
+
 /// Calls the driver's probe, and sets `DRIVER_OK` if that did not.
 fn bind(
     dev: &Device<Bound>,
@@ -175,7 +183,7 @@ fn bind(
     let probe = driver.0.probe.ok_or(EINVAL)?;
     // SAFETY: The driver's own operation; the device is ready for it.
     kernel::error::to_result(unsafe { probe(dev.as_raw()) })?;
-    step.driver_ok();
+    driver_ok(dev, step);
     Ok(())
 }
 

@@ -140,6 +140,13 @@ pub(crate) unsafe fn set_recovery(
     }
 }
 
+/// Returns whether work was stored that resets a device when it fails. Called with the device's lock
+/// held.
+pub(crate) fn can_recover(dev: &Device<Bound>) -> bool {
+    // SAFETY: The pointer is valid; by the invariants nobody else uses the field.
+    instance(dev).is_some_and(|instance| unsafe { !(*instance).recovery.is_null() })
+}
+
 /// Waits until a device is not being reset by the work that [`set_recovery`] stored, and sees to it
 /// that it will not be. Called while a driver is being taken off, or the system goes down. Sleeps.
 pub(crate) fn end_recovery(dev: &Device<Bound>) {
