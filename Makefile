@@ -57,7 +57,7 @@ fmt: ## Format all Rust files as the kernel does.
 fmt-check: ## Fail if a Rust file is not formatted so.
 	@scripts/fmt --check
 clippy: ## Lint modules and tests; a warning is an error.
-	+@scripts/kbuild clippy && cargo clippy --workspace --all-targets -- -D warnings
+	+@VIRTIO_TESTS=y scripts/kbuild clippy && cargo clippy --workspace --all-targets -- -D warnings
 rust-analyzer: ## Write rust-project.json for editors.
 	+@scripts/kbuild rust-analyzer
 doc: ## HTML documentation of the modules' crates.
