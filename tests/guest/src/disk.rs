@@ -5,6 +5,7 @@
 use serde_json::{json, Map, Value};
 use std::{
     path::Path,
+    process::Command,
     sync::Arc, //
 };
 use tempfile::NamedTempFile;
@@ -24,16 +25,28 @@ pub struct Disk {
 impl Disk {
     /// A sparse file of zeroes.
     pub fn blank(mebibytes: u64) -> Self {
-        let file = tempfile::Builder::new()
-            .prefix("virtio-guest-")
-            .suffix(".img")
-            .tempfile()
-            .expect("making a disk image");
+        let file = image_file();
         file.as_file()
             .set_len(mebibytes << 20)
             .expect("sizing a disk image");
+        Self::over(file, "raw")
+    }
+
+    /// An empty qcow2 image. QEMU keeps changes of where things are in it to itself until a flush.
+    pub fn qcow2(mebibytes: u64) -> Self {
+        let file = image_file();
+        let status = Command::new("qemu-img")
+            .args(["create", "-q", "-f", "qcow2"])
+            .arg(file.path())
+            .arg(format!("{mebibytes}M"))
+            .status();
+        assert!(status.expect("running qemu-img").success(), "qemu-img");
+        Self::over(file, "qcow2")
+    }
+
+    fn over(file: NamedTempFile, format: &str) -> Self {
         let backend = json!({
-            "driver": "raw",
+            "driver": format,
             "discard": "unmap",
             "file": { "driver": "file", "filename": file.path(), "discard": "unmap" },
         });
@@ -130,4 +143,12 @@ fn typed(value: &str) -> Value {
             .parse::<i64>()
             .map_or_else(|_| json!(value), |number| json!(number)),
     }
+}
+
+fn image_file() -> NamedTempFile {
+    tempfile::Builder::new()
+        .prefix("virtio-guest-")
+        .suffix(".img")
+        .tempfile()
+        .expect("making a disk image")
 }

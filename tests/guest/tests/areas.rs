@@ -38,7 +38,7 @@ fn discarding_frees_the_image() {
 /// K4: fstrim after files are gone.
 #[test]
 fn fstrim_shrinks_the_image() {
-    let disk = Disk::blank(64);
+    let disk = Disk::qcow2(64);
     let mut vm = Guest::new().disk(disk.clone()).boot();
     vm.ok("mkfs.ext4 -q /dev/vda && mount /dev/vda /mnt");
     vm.ok("for i in $(seq 40); do dd if=/dev/urandom of=/mnt/$i bs=1M count=1; done 2> /dev/null");

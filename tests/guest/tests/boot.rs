@@ -38,3 +38,18 @@ fn the_bus_works_without_devices() {
     assert_eq!(vm.ok("ls /sys/bus/virtio/drivers"), "virtio_blk");
     vm.unload();
 }
+
+/// M2, M3, M9, M11, M47: a transitional device, and notifications in other places than usual.
+#[test]
+fn devices_of_other_shapes_work() {
+    let mut vm = Guest::new()
+        .disk(Disk::blank(16).option("disable-legacy=off"))
+        .disk(Disk::blank(16).option("page-per-vq=on"))
+        .disk(Disk::blank(16).option("modern-pio-notify=on"))
+        .boot();
+    let device = "cat $(readlink -f /sys/block/vda/device/..)/device";
+    assert_eq!(vm.ok(device), "0x1001");
+    for disk in ["vda", "vdb", "vdc"] {
+        vm.roundtrip(disk);
+    }
+}

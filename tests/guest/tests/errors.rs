@@ -87,7 +87,8 @@ fn a_read_only_disk_cannot_be_written() {
     vm.ok("dd if=/dev/vda bs=1M count=4 iflag=direct | cmp -n 4194304 - /dev/zero");
     // Nor can a user take the protection away: the device has said so.
     vm.sh("blockdev --setrw /dev/vda");
-    vm.sh("dd if=/dev/zero of=/dev/vda bs=4k count=1 oflag=direct");
+    vm.fails("dd if=/dev/urandom of=/dev/vda bs=4k count=1 oflag=direct");
+    vm.ok("dd if=/dev/vda bs=4k count=1 iflag=direct | cmp -n 4096 - /dev/zero");
 }
 
 #[test]

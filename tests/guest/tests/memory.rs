@@ -5,7 +5,8 @@
 use guest::{
     config,
     Disk,
-    Guest, //
+    Guest,
+    Vm, //
 };
 
 /// Swapping out must not wait for memory that only swapping out can give.
@@ -69,15 +70,22 @@ fn an_iommu_sees_only_mapped_memory() {
     vm.roundtrip("vdc");
 }
 
+/// Fails if no data has gone through the bounce buffer.
+#[track_caller]
+fn has_bounced(vm: &mut Vm) {
+    vm.ok("[ $(cat /sys/kernel/debug/swiotlb/io_tlb_used_hiwater) -gt 0 ]");
+}
+
 #[test]
 fn a_bounce_buffer_carries_the_data() {
     let mut vm = Guest::new()
         .checking_leaks()
         .cpus(2)
-        .word("swiotlb=force")
+        .word("swiotlb=force,track_hiwater")
         .disk(Disk::blank(16).option("iommu_platform=on"))
         .boot();
     vm.roundtrip("vda");
+    has_bounced(&mut vm);
     // Not one mapping may be left when the driver is gone.
     vm.unload();
     assert_eq!(vm.ok("cat /sys/kernel/debug/swiotlb/io_tlb_used"), "0");
@@ -89,7 +97,7 @@ fn a_full_bounce_buffer_gives_no_error() {
     let mut vm = Guest::new()
         .checking_leaks()
         .cpus(4)
-        .word("swiotlb=512,force")
+        .word("swiotlb=512,force,track_hiwater")
         .disk(
             Disk::blank(64)
                 .option("iommu_platform=on")
@@ -104,6 +112,7 @@ fn a_full_bounce_buffer_gives_no_error() {
          for pid in $pids; do wait $pid || exit 1; done",
     );
     vm.roundtrip("vda");
+    has_bounced(&mut vm);
     vm.unload();
     assert_eq!(vm.ok("cat /sys/kernel/debug/swiotlb/io_tlb_used"), "0");
 }

@@ -92,8 +92,7 @@ mod beyond_c {
         }
     }
 
-    /// K-timeout, H20: a request that the device does not answer in time fails, the others are
-    /// asked for again, and the disk goes on. The time is a parameter of the module or of the disk.
+    /// K105, H18: a request that the device does not answer in time fails, and the disk goes on. The time is a parameter of the module or of the disk.
     #[test]
     fn a_request_that_takes_too_long_resets_the_device() {
         let mut vm = guest();
@@ -138,7 +137,7 @@ mod beyond_c {
         unload(&mut vm);
     }
 
-    /// H27, H28: neither the removal of a device that does not answer nor the way down waits for
+    /// H20: neither the removal of a device that does not answer nor the way down waits for
     /// its answer.
     #[test]
     fn a_silent_device_holds_nobody_up() {
