@@ -10,7 +10,8 @@ use std::{
 };
 use tempfile::TempDir;
 
-const CONFIG: &str = "CONFIG_MODULES=y\nCONFIG_RUST=y\nCONFIG_PCI=y\nCONFIG_BLOCK=y\n";
+const CONFIG: &str =
+    "CONFIG_MODULES=y\nCONFIG_RUST=y\nCONFIG_VIRTIO=m\nCONFIG_PCI=y\nCONFIG_BLOCK=y\n";
 
 /// A build tree as far as it is looked at: its version, and its configuration if it has any.
 fn tree(version: &str, config: Option<&str>) -> TempDir {
@@ -67,8 +68,14 @@ fn a_kernel_without_rust_is_refused() {
 
 #[test]
 fn a_kernel_with_the_c_stack_built_in_is_refused() {
-    let tree = tree("7.3.4", Some(&format!("{CONFIG}CONFIG_VIRTIO=y\n")));
-    refused(tree.path(), "has CONFIG_VIRTIO=y");
+    let config = CONFIG.replace("CONFIG_VIRTIO=m", "CONFIG_VIRTIO=y");
+    refused(tree("7.3.4", Some(&config)).path(), "has CONFIG_VIRTIO=y");
+}
+
+#[test]
+fn a_kernel_without_virtio_is_refused() {
+    let config = CONFIG.replace("CONFIG_VIRTIO=m\n", "");
+    refused(tree("7.3.4", Some(&config)).path(), "has no CONFIG_VIRTIO");
 }
 
 #[test]
