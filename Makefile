@@ -26,7 +26,7 @@ test-debug: ## The guest tests with a kernel full of checkers (KASAN, lockdep, .
 	@scripts/setup test && scripts/test debug
 test-outline: ## The guest tests with CONFIG_RUST_INLINE_HELPERS=n.
 	@scripts/setup test && scripts/test outline
-host-test: ## The tests that need no kernel: ring, config and request logic.
+host-test: ## The tests that need no guest: ring, config and request logic.
 	@scripts/setup test && cargo nextest run -p host-tests
 kunit: ## The KUnit suites, in a guest.
 	@scripts/setup test && scripts/test -E 'binary(kunit)'

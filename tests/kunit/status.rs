@@ -65,7 +65,7 @@ mod tests {
         Ok(())
     }
 
-    /// CORE-INIT-11, CORE-STATUS-2, D4: `DRIVER_OK` is not set on a device that was reset while its
+    /// CORE-INIT-11, CORE-STATUS-2: `DRIVER_OK` is not set on a device that was reset while its
     /// driver was being bound, as one is that breaks the rules of its queue at once.
     #[test]
     fn core_init_11_no_driver_ok_after_a_reset() -> Result {

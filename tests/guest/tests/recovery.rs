@@ -92,7 +92,8 @@ mod beyond_c {
         }
     }
 
-    /// K105, H18: a request that the device does not answer in time fails, and the disk goes on. The time is a parameter of the module or of the disk.
+    /// K105, H18: a request that the device does not answer in time fails, and the disk goes on. The
+    /// time is a parameter of the module or of the disk.
     #[test]
     fn a_request_that_takes_too_long_resets_the_device() {
         let mut vm = guest();

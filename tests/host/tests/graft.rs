@@ -32,6 +32,8 @@ fn copy(from: &Path, to: &Path) {
 /// The kernel's source with copies of what the graft changes, and links to all else.
 fn tree() -> TempDir {
     let output = script("kernel", &["source"]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
     let source = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
     let tree = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(&source).unwrap() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The block driver has no `unsafe` code.
+//! The block driver has no `unsafe` code, and names no bindings of C. A search of its text: the
+//! compiler's own lint would also find what the kernel's macros write.
 
 use std::{fs, path::Path};
 
@@ -15,10 +16,10 @@ fn check(path: &Path) -> usize {
     let text = fs::read_to_string(path).unwrap();
     for (number, line) in text.lines().enumerate() {
         let code = line.split("//").next().unwrap();
-        let is_unsafe = code
+        let is_low = code
             .split(|c: char| !c.is_alphanumeric() && c != '_')
-            .any(|word| word == "unsafe");
-        assert!(!is_unsafe, "{}:{}: {line}", path.display(), number + 1);
+            .any(|word| ["unsafe", "bindings", "bindings_ext"].contains(&word));
+        assert!(!is_low, "{}:{}: {line}", path.display(), number + 1);
     }
     1
 }
