@@ -160,7 +160,7 @@ impl pci_pm::Driver for PciDriver {
 }
 
 impl<'bound> DriverData<'bound> {
-    /// Calls `f` with the virtio device, if there still is one.
+    /// Calls `f` with the virtio device's registration, if there still is one.
     fn with_registration(
         &self,
         f: impl FnOnce(&mut Registration<PciTransport<'bound>>) -> Result,

@@ -44,8 +44,7 @@ use crate::{
 ///
 /// - From registration until the [`Registration`] is dropped, `transport` points to its data, and
 ///   `debug` is null or points to what it has.
-/// - `recovery` is null or valid; only binding and unbinding a driver use it, with the device's lock
-///   held.
+/// - `recovery` is null or valid, and only used with the device's lock held.
 #[repr(C)]
 pub(crate) struct Instance {
     vdev: bindings::virtio_device,

@@ -3,7 +3,7 @@
 //! The device status field and the order in which it is filled.
 //!
 //! Implements VIRTIO 1.4, 2.1 "Device Status Field" and the steps of 3.1.1 "Driver Requirements:
-//! Device Initialization". *Core-only*.
+//! Device Initialization".
 //!
 //! A [`Handshake`] is the one way to move a device forward: each step consumes the one before, so
 //! a step can be neither skipped nor repeated. It does not choose features; it only writes status.

@@ -253,7 +253,8 @@ impl<H: Handler> ReadyQueues<'_, H> {
     ///
     /// # Errors
     ///
-    /// `ENODEV` if the device had been given up, and what the transport says.
+    /// `EBUSY` if the queues were not suspended, `ENODEV` if the device had been given up, and what
+    /// the transport says.
     pub fn restart(&self) -> Result {
         self.0.guard.restart()
     }
