@@ -145,19 +145,20 @@ impl Device<Bound> {
             }
             return Ok(());
         }
-        let use_again = |step| {
+        let result = self.agree_again().and_then(|step| {
             self.call(operation)?;
             probe::driver_ok(self, step);
             Ok(())
-        };
-        self.begin_again(use_again).inspect_err(|_| {
+        });
+        result.inspect_err(|_| {
             // What the driver still has would wait for ever.
             let shutdown = BoundDriver::of(self).and_then(|driver| driver.raw().shutdown);
             if let Some(shutdown) = shutdown {
                 // SAFETY: The driver's own operation, called while it is bound.
                 unsafe { shutdown(self.as_raw()) };
-                self.add_status(Status::ACKNOWLEDGE | Status::DRIVER | Status::FAILED);
             }
+            // Not before: until then its queues may be in a reset of their own (D4).
+            self.add_status(Status::ACKNOWLEDGE | Status::DRIVER | Status::FAILED);
         })?;
         self.set_config_core_enabled(true);
         Ok(())
@@ -171,20 +172,14 @@ impl Device<Bound> {
     ///
     /// As [`restore`](Self::restore), with `use_again` for the driver.
     pub fn restart(&self, use_again: impl FnOnce() -> Result) -> Result {
-        self.begin_again(|_| use_again())
+        self.agree_again()
+            .and_then(|_| use_again())
+            .inspect_err(|_| self.add_status(Status::FAILED))
     }
 
-    fn begin_again<'a>(
-        &'a self,
-        use_again: impl FnOnce(Handshake<'a, Self, FeaturesOk>) -> Result,
-    ) -> Result {
-        let result = self.reset().and_then(|()| self.agree_again());
-        let result = result.and_then(use_again);
-        result.inspect_err(|_| self.add_status(Status::FAILED))
-    }
-
-    /// Leads a device that was reset to `FEATURES_OK` with the features that it had.
+    /// Resets the device and leads it to `FEATURES_OK` with the features that it had.
     fn agree_again(&self) -> Result<Handshake<'_, Self, FeaturesOk>> {
+        self.reset()?;
         let step = Handshake::start(self).acknowledge().driver();
         let agreed = self.features();
         if !agreed.and_not(self.offered_features()).is_empty() {
