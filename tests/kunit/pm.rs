@@ -187,8 +187,7 @@ mod tests {
         Ok(())
     }
 
-    /// M44, U10: a driver that cannot stop is taken off before the reset, with the device still
-    /// there, and bound again after it.
+    /// M44, U10: a driver that cannot stop is taken off for the reset, and bound again after it.
     #[test]
     fn m44_reset_below_a_driver_without_hooks() -> Result {
         reset_below_a_driver_that_says(EOPNOTSUPP)

@@ -35,7 +35,7 @@ fn discarding_frees_the_image() {
     vm.ok("dd if=/dev/vda bs=1M skip=8 count=16 iflag=direct | cmp -n 16777216 - /dev/zero");
 }
 
-/// K4: fstrim after files are gone. The image is of the kind that most users have.
+/// K4: fstrim after files are gone gives a qcow2 image's space back to the host.
 #[test]
 fn fstrim_shrinks_the_image() {
     let disk = Disk::qcow2(64);
