@@ -13,6 +13,8 @@
 //! C headers: [`include/linux/pci.h`](srctree/include/linux/pci.h),
 //! [`include/linux/interrupt.h`](srctree/include/linux/interrupt.h)
 
+use core::ops::RangeInclusive;
+
 use bindings_ext as bindings;
 use kernel::{
     cpumask::Cpumask,
@@ -47,7 +49,7 @@ pub struct Vectors<'a> {
 }
 
 impl<'a> Vectors<'a> {
-    /// Allocates exactly `count` MSI-X vectors.
+    /// Allocates MSI-X vectors, as many of `counts` as there are.
     ///
     /// With an `affinity` they are spread over the CPUs as it says, and the kernel manages where
     /// they go; the callbacks in it, if any, are the caller's own.
@@ -58,14 +60,14 @@ impl<'a> Vectors<'a> {
     /// `pci_alloc_irq_vectors_affinity()` says.
     pub fn msix(
         dev: &'a pci::Device<Bound>,
-        count: u16,
+        counts: RangeInclusive<u16>,
         affinity: Option<&mut bindings::irq_affinity>,
     ) -> Result<Arc<Self>> {
         let mut flags = bindings::PCI_IRQ_MSIX;
         if affinity.is_some() {
             flags |= bindings::PCI_IRQ_AFFINITY;
         }
-        Self::new(dev, Kind::MsiX, count, flags, affinity)
+        Self::new(dev, Kind::MsiX, counts, flags, affinity)
     }
 
     /// Sets the device up for its interrupt line.
@@ -74,13 +76,13 @@ impl<'a> Vectors<'a> {
     ///
     /// `EBUSY` if the device has vectors already, `ENOSPC` if it has no line.
     pub fn line(dev: &'a pci::Device<Bound>) -> Result<Arc<Self>> {
-        Self::new(dev, Kind::Line, 1, bindings::PCI_IRQ_INTX, None)
+        Self::new(dev, Kind::Line, 1..=1, bindings::PCI_IRQ_INTX, None)
     }
 
     fn new(
         dev: &'a pci::Device<Bound>,
         kind: Kind,
-        count: u16,
+        counts: RangeInclusive<u16>,
         flags: u32,
         affinity: Option<&mut bindings::irq_affinity>,
     ) -> Result<Arc<Self>> {
@@ -90,16 +92,19 @@ impl<'a> Vectors<'a> {
         }
         let affinity = affinity.map_or(core::ptr::null_mut(), core::ptr::from_mut);
         // SAFETY: The device is valid; the affinity is none, or valid for the call.
-        to_result(unsafe {
+        let count = unsafe {
             bindings::rust_ext_pci_alloc_irq_vectors_affinity(
                 as_raw(dev),
-                count.into(),
-                count.into(),
+                (*counts.start()).into(),
+                (*counts.end()).into(),
                 flags,
                 affinity,
             )
-        })?;
-        // INVARIANT: At least as many vectors as were asked for, which is also the most.
+        };
+        to_result(count)?;
+        // INVARIANT: So many there are now, no more than were asked for.
+        // CAST: The largest number asked for is a `u16`.
+        let count = count as u16;
         Ok(Arc::new(Self { dev, kind, count }, GFP_KERNEL)?)
     }
 

@@ -34,7 +34,7 @@ pub(crate) struct Queue {
     pub(crate) vector: Option<u16>,
 }
 
-/// The queues of a device in the order of their numbers.
+/// Queues of a device in the order of their numbers.
 pub(crate) type Queues = KVec<Arc<Queue>>;
 
 /// What an interrupt stands for.
@@ -43,8 +43,8 @@ pub(crate) enum Source {
     Config(ARef<virtio::Device>),
     /// Used buffers in one queue.
     Queue(Arc<Queue>),
-    /// Used buffers in any queue.
-    AllQueues(Arc<Queues>),
+    /// Used buffers in any of some queues.
+    Queues(Queues),
     /// Any of these; the interrupt status says which, and whether it is this device's at all.
     Line {
         /// The interrupt status.
@@ -52,7 +52,7 @@ pub(crate) enum Source {
         /// The device that hears of changes of its configuration.
         dev: ARef<virtio::Device>,
         /// All queues.
-        queues: Arc<Queues>,
+        queues: Queues,
     },
 }
 
@@ -65,7 +65,7 @@ impl Handler for Source {
             }
             // PCI-ISR-1: with MSI-X, the interrupt status is left alone.
             Self::Queue(queue) => handled(Virtqueue::interrupt(&queue.queue)),
-            Self::AllQueues(queues) => handled(interrupt_all(queues)),
+            Self::Queues(queues) => handled(interrupt_all(queues)),
             Self::Line { isr, dev, queues } => {
                 // This acknowledges the interrupt, so it comes before all else: what happens from
                 // here on raises it again.

@@ -36,9 +36,9 @@ use crate::{
         Source, //
     },
     plan::{
+        Spread,
         VectorPlan,
-        CONFIG_VECTOR,
-        FIRST_QUEUE_VECTOR, //
+        CONFIG_VECTOR, //
     },
     transport::Parts,
 };
@@ -55,6 +55,15 @@ pub(crate) struct Request<'r> {
     pub(crate) queues: &'r [QueueRequest],
     /// How to spread the vectors of the queues, if at all.
     pub(crate) affinity: Option<&'r IrqAffinity>,
+}
+
+impl Request<'_> {
+    /// Returns how many queues have a callback.
+    fn with_callback(&self) -> Result<u16> {
+        let has_callback =
+            |queue: &&QueueRequest| queue.name().is_some() && queue.callback().is_some();
+        Ok(self.queues.iter().filter(has_callback).count().try_into()?)
+    }
 }
 
 /// Why a plan did not work.
@@ -86,6 +95,7 @@ pub(crate) struct Active<'a> {
     vectors: Arc<Vectors<'a>>,
     queues: Queues,
     plan: VectorPlan,
+    spread: Spread,
     parts: Arc<Parts>,
 }
 
@@ -123,11 +133,18 @@ impl<'a> Active<'a> {
         request: Request<'_>,
         plan: VectorPlan,
     ) -> Result<Self, Failure> {
+        let with_callback = request.with_callback()?;
+        let vectors = allocate(pdev, request, plan).map_err(Failure::Interrupts)?;
+        let spread = match plan {
+            VectorPlan::Line => Spread::new(with_callback, 0),
+            _ => Spread::new(with_callback, vectors.len()),
+        };
         let mut active = Self {
             interrupts: KVec::new(),
-            vectors: allocate(pdev, request, plan).map_err(Failure::Interrupts)?,
+            vectors,
             queues: KVec::new(),
             plan,
+            spread,
             parts: parts.clone(),
         };
         let device_name = request.dev.as_ref().name();
@@ -144,47 +161,51 @@ impl<'a> Active<'a> {
                 .map_err(Failure::Interrupts)?;
         }
 
-        let mut with_callback = 0u16;
+        let mut callbacks = 0..with_callback;
         for queue in request.queues {
             let Some(name) = queue.name() else {
                 continue;
             };
-            let vector = match queue.callback() {
-                Some(_) => {
-                    let nth = with_callback;
-                    with_callback = with_callback.saturating_add(1);
-                    plan.queue_vector(nth)
-                }
-                None => None,
-            };
-            let queue = active.add_queue(pdev, request.dev, queue, name, vector)?;
-            if let (VectorPlan::PerQueue, Some(vector)) = (plan, vector) {
-                active.listen(
-                    vector,
-                    CString::try_from_fmt(fmt!("{device_name}-{name}"))?,
-                    Source::Queue(queue),
-                )?;
-            }
+            let nth = queue.callback().and_then(|_| callbacks.next());
+            let vector = nth.and_then(|nth| spread.vector(nth));
+            active.add_queue(pdev, request.dev, queue, name, vector)?;
         }
 
-        match plan {
-            VectorPlan::PerQueue => {}
-            VectorPlan::Shared => active.listen(
-                FIRST_QUEUE_VECTOR,
-                CString::try_from_fmt(fmt!("{device_name}-virtqueues"))?,
-                Source::AllQueues(active.share_queues()?),
-            )?,
-            VectorPlan::Line => active.listen(
+        if plan == VectorPlan::Line {
+            active.listen(
                 0,
                 CString::try_from_fmt(fmt!("{device_name}"))?,
                 Source::Line {
                     isr: parts.isr.clone(),
                     dev: request.dev.into(),
-                    queues: active.share_queues()?,
+                    queues: active.share_queues(|_| true)?,
                 },
-            )?,
+            )?;
+        }
+        for vector in spread.queue_vectors() {
+            active.listen_to_queues(device_name, vector)?;
         }
         Ok(active)
+    }
+
+    /// Registers the handler of a vector of queues.
+    fn listen_to_queues(&mut self, device_name: &CStr, vector: u16) -> Result<(), Failure> {
+        let queues = self.share_queues(|queue| queue.vector == Some(vector))?;
+        let (name, source) = match queues.as_slice() {
+            [queue] => (
+                CString::try_from_fmt(fmt!("{device_name}-{}", queue.queue.name()))?,
+                Source::Queue(queue.clone()),
+            ),
+            _ if self.plan == VectorPlan::Shared => (
+                CString::try_from_fmt(fmt!("{device_name}-virtqueues"))?,
+                Source::Queues(queues),
+            ),
+            _ => (
+                CString::try_from_fmt(fmt!("{device_name}-virtqueues.{vector}"))?,
+                Source::Queues(queues),
+            ),
+        };
+        self.listen(vector, name, source)
     }
 
     /// Creates the next queue and tells the device where it is.
@@ -195,7 +216,7 @@ impl<'a> Active<'a> {
         request: &QueueRequest,
         name: &CStr,
         vector: Option<u16>,
-    ) -> Result<Arc<Queue>, Failure> {
+    ) -> Result<(), Failure> {
         let Parts { common, notify, .. } = &*self.parts;
         let index = u16::try_from(self.queues.len()).map_err(|_| EINVAL)?;
         let info = common.queue(index).map_err(|refusal| {
@@ -220,8 +241,7 @@ impl<'a> Active<'a> {
         )?;
         let queue = Arc::new(Queue { queue, vector }, GFP_KERNEL)?;
         self.queues.push(queue.clone(), GFP_KERNEL)?;
-        self.describe(&queue).map_err(Failure::Interrupts)?;
-        Ok(queue)
+        self.describe(&queue).map_err(Failure::Interrupts)
     }
 
     /// Tells the device where a queue is, and which vector is its own.
@@ -271,13 +291,13 @@ impl<'a> Active<'a> {
         Ok(())
     }
 
-    /// Makes a list of the queues for a handler of its own.
-    fn share_queues(&self) -> Result<Arc<Queues>> {
-        let mut shared = KVec::with_capacity(self.queues.len(), GFP_KERNEL)?;
-        for queue in &self.queues {
+    /// Makes a list of some of the queues for a handler of its own.
+    fn share_queues(&self, are_meant: impl Fn(&Queue) -> bool) -> Result<Queues> {
+        let mut shared = KVec::new();
+        for queue in self.queues.iter().filter(|queue| are_meant(queue)) {
             shared.push(queue.clone(), GFP_KERNEL)?;
         }
-        Ok(Arc::new(shared, GFP_KERNEL)?)
+        Ok(shared)
     }
 
     /// Lets the device use the queues. This comes last (PCI-COMMON-4), as only a reset undoes it.
@@ -306,7 +326,7 @@ impl<'a> Active<'a> {
 
     /// Returns the vectors together with the one of queue `index`, if that is the queue's own.
     pub(crate) fn own_vector(&self, index: u32) -> Option<(&Vectors<'a>, u16)> {
-        if self.plan != VectorPlan::PerQueue {
+        if !self.spread.is_one_each() {
             return None;
         }
         let queue = self.queues.get(usize::try_from(index).ok()?)?;
@@ -338,23 +358,16 @@ fn allocate<'a>(
     request: Request<'_>,
     plan: VectorPlan,
 ) -> Result<Arc<Vectors<'a>>> {
-    let with_callback = request
-        .queues
-        .iter()
-        .filter(|queue| queue.name().is_some() && queue.callback().is_some())
-        .count();
-    match plan {
-        VectorPlan::Line => Vectors::line(pdev),
-        VectorPlan::Shared | VectorPlan::PerQueue => {
-            let count = plan.vectors(with_callback).ok_or(ENOSPC)?;
-            let mut affinity = match plan {
-                // The vector of the configuration is not spread.
-                VectorPlan::PerQueue => request
-                    .affinity
-                    .map(|affinity| affinity.with_pre_vectors(1)),
-                _ => None,
-            };
-            Vectors::msix(pdev, count, affinity.as_mut())
-        }
+    if plan == VectorPlan::Line {
+        return Vectors::line(pdev);
     }
+    let counts = plan.vectors(request.with_callback()?).ok_or(ENOSPC)?;
+    let mut affinity = match plan {
+        // The vector of the configuration is not spread.
+        VectorPlan::Spread => request
+            .affinity
+            .map(|affinity| affinity.with_pre_vectors(1)),
+        _ => None,
+    };
+    Vectors::msix(pdev, counts, affinity.as_mut())
 }

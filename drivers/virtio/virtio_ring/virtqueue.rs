@@ -93,7 +93,7 @@ pub struct Virtqueue {
     has_indirect: bool,
     memory: Area,
     dev: ARef<virtio::Device>,
-    _name: CString,
+    name: CString,
 }
 
 // SAFETY: The parts that are not thread-safe by themselves are guarded as the invariants say.
@@ -169,7 +169,7 @@ impl Virtqueue {
                 has_indirect: features.contains(features::INDIRECT_DESC),
                 memory,
                 dev: dev.into(),
-                _name: name,
+                name,
             },
             GFP_KERNEL,
         )?)
@@ -201,6 +201,11 @@ impl Virtqueue {
         // SAFETY: The field is never written after creation.
         // CAST: It was made from an `u16`.
         unsafe { (*self.vq.get()).index as u16 }
+    }
+
+    /// Returns the driver's name for the queue.
+    pub fn name(&self) -> &CStr {
+        &self.name
     }
 
     /// Returns the number of descriptors.

@@ -120,15 +120,20 @@ fn ring_features_can_be_off() {
     roundtrip_all(&mut vm);
 }
 
-/// With vectors short the queues share one, and without any the device uses its pin.
+/// M25, M27, M29: with vectors short the queues share one, and without any the device uses its pin.
 #[test]
 fn vectors_may_be_short_or_missing() {
+    let disk = |vectors: u32| {
+        Disk::blank(16)
+            .option("num-queues=4")
+            .option(&format!("vectors={vectors}"))
+    };
     let mut vm = Guest::new()
         .cpus(4)
-        .disk(Disk::blank(16).option("num-queues=4").option("vectors=0"))
-        .disk(Disk::blank(16).option("num-queues=4").option("vectors=1"))
-        .disk(Disk::blank(16).option("num-queues=4").option("vectors=2"))
-        .disk(Disk::blank(16).option("num-queues=4").option("vectors=5"))
+        .disk(disk(0))
+        .disk(disk(1))
+        .disk(disk(2))
+        .disk(disk(5))
         .boot();
     let mut lines = |device: u32, kind: &str| -> usize {
         let count =
@@ -196,6 +201,44 @@ fn a_pin_can_be_shared() {
 
 mod beyond_c {
     use super::*;
+
+    /// M28: with vectors for some of the queues, neighbours share one, and each of them still
+    /// interrupts.
+    #[test]
+    fn queues_share_the_vectors_that_there_are() {
+        let disk = |vectors: u32| {
+            Disk::blank(16)
+                .option("num-queues=4")
+                .option(&format!("vectors={vectors}"))
+        };
+        let mut vm = Guest::new().cpus(4).disk(disk(3)).disk(disk(4)).boot();
+        let mut names = |device: u32| {
+            vm.ok(&format!(
+                "grep -o 'virtio{device}-[a-z.0-9]*' /proc/interrupts"
+            ))
+        };
+        assert_eq!(
+            names(0),
+            "virtio0-config\nvirtio0-virtqueues.1\nvirtio0-virtqueues.2"
+        );
+        assert_eq!(
+            names(1),
+            "virtio1-config\nvirtio1-virtqueues.1\nvirtio1-req.2\nvirtio1-req.3"
+        );
+        roundtrip_all(&mut vm);
+        for (disk, device) in [("vda", 0), ("vdb", 1)] {
+            for cpu in 0..4 {
+                vm.ok(&format!(
+                    "taskset -c {cpu} dd if=/dev/{disk} of=/dev/null bs=4k count=16 iflag=direct"
+                ));
+            }
+            let silent = vm.ok(&format!(
+                "grep 'virtio{device}-[rv]' /proc/interrupts |
+                 awk '{{ n = $2 + $3 + $4 + $5; if (n < 16) print }}'"
+            ));
+            assert_eq!(silent, "", "vectors without interrupts");
+        }
+    }
 
     /// The C driver hangs: the request needs more descriptors than the ring has (H31, D31).
     #[test]

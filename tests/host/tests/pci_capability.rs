@@ -6,8 +6,6 @@
 mod capability;
 #[path = "../../../drivers/virtio/virtio_pci/identity.rs"]
 mod identity;
-#[path = "../../../drivers/virtio/virtio_pci/plan.rs"]
-mod plan;
 
 use capability::{
     Defect,
@@ -20,7 +18,6 @@ use capability::{
     PAGE, //
 };
 use identity::virtio_type;
-use plan::VectorPlan;
 use proptest::prelude::*;
 
 const COMMON: u8 = 1;
@@ -433,28 +430,4 @@ fn device_types_come_from_the_right_id() {
     for (device, subsystem, expected) in cases {
         assert_eq!(virtio_type(device, subsystem), expected, "{device:#x}");
     }
-}
-
-#[test]
-fn each_queue_with_a_callback_has_a_vector_of_its_own() {
-    let plan = VectorPlan::PerQueue;
-    assert_eq!(plan.vectors(0), Some(1));
-    assert_eq!(plan.vectors(4), Some(5));
-    assert_eq!(plan.vectors(usize::from(u16::MAX)), None);
-    assert_eq!(plan.vectors(usize::MAX), None);
-    let vectors: Vec<_> = (0..4).filter_map(|nth| plan.queue_vector(nth)).collect();
-    assert_eq!(vectors, [1, 2, 3, 4]);
-    assert!(!vectors.contains(&plan::CONFIG_VECTOR));
-}
-
-#[test]
-fn few_vectors_are_shared_and_a_line_needs_none() {
-    assert_eq!(VectorPlan::ALL[1..], [VectorPlan::Shared, VectorPlan::Line]);
-    assert_eq!(VectorPlan::Shared.vectors(100), Some(2));
-    for nth in [0, 1, 99] {
-        let shared = VectorPlan::Shared.queue_vector(nth);
-        assert_eq!(shared, Some(plan::FIRST_QUEUE_VECTOR));
-        assert_eq!(VectorPlan::Line.queue_vector(nth), None);
-    }
-    assert_eq!(VectorPlan::Line.vectors(100), None);
 }
