@@ -17,7 +17,10 @@ use core::ops::RangeInclusive;
 
 use bindings_ext as bindings;
 use kernel::{
-    cpumask::Cpumask,
+    cpumask::{
+        Cpumask,
+        CpumaskVar, //
+    },
     device::Bound,
     error::to_result,
     irq::Handler,
@@ -169,10 +172,13 @@ struct Action<T> {
 ///
 /// # Invariants
 ///
-/// `irq` has an action whose cookie is `action`; both stay until the drop.
+/// - `irq` has an action whose cookie is `action`; both stay until the drop.
+/// - Its affinity hint is `hint`, or none.
 pub struct Registration<'a, T: Handler + Send + 'static> {
     irq: u32,
+    vector: u16,
     action: KBox<Action<T>>,
+    hint: Option<KBox<CpumaskVar>>,
     _vectors: Arc<Vectors<'a>>,
 }
 
@@ -206,9 +212,44 @@ impl<'a, T: Handler + Send + 'static> Registration<'a, T> {
         // INVARIANT: Registered just now.
         Ok(Self {
             irq,
+            vector,
             action,
+            hint: None,
             _vectors: vectors.clone(),
         })
+    }
+
+    /// Returns the vector that the handler is for.
+    pub fn vector(&self) -> u16 {
+        self.vector
+    }
+
+    /// Has the interrupt go to the CPUs in `mask` and tells user space so, in
+    /// `/proc/irq/*/affinity_hint`; without a mask the hint is withdrawn, and the interrupt goes
+    /// where it went. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, and what `irq_set_affinity_and_hint()` says.
+    pub fn set_affinity(&mut self, mask: Option<&Cpumask>) -> Result {
+        let mut hint = match mask {
+            Some(mask) => {
+                let mut copy = KBox::new(CpumaskVar::new_zero(GFP_KERNEL)?, GFP_KERNEL)?;
+                mask.copy(&mut copy);
+                Some(copy)
+            }
+            None => None,
+        };
+        let raw = hint
+            .as_mut()
+            .map_or(core::ptr::null_mut(), |mask| mask.as_raw());
+        // SAFETY: By the type invariant this is an interrupt with an action. The mask stays until
+        // another hint is set, or none.
+        let result =
+            to_result(unsafe { bindings::rust_ext_irq_set_affinity_and_hint(self.irq, raw) });
+        // INVARIANT: This is the hint now, so that the one before is not used any more.
+        self.hint = hint;
+        result
     }
 
     /// Waits until no call of the handler runs that had started before.
@@ -232,6 +273,9 @@ impl<'a, T: Handler + Send + 'static> Registration<'a, T> {
 
 impl<T: Handler + Send + 'static> Drop for Registration<'_, T> {
     fn drop(&mut self) {
+        if self.hint.is_some() {
+            let _ = self.set_affinity(None);
+        }
         // SAFETY: By the type invariant the action is registered with this cookie. The call waits
         // for handlers that run, so nothing uses the action afterwards.
         unsafe {

@@ -7,6 +7,8 @@
 //! can touch it before the device is done.
 
 use kernel::{
+    cpu::CpuId,
+    cpumask::CpumaskVar,
     device::{
         Bound,
         Core, //
@@ -96,6 +98,11 @@ fn start(dev: &Device<Bound>) -> Result<ReadyQueues<'_, Entropy>> {
         .ready();
     let area = Area::new(dev, BYTES)?;
     let segment = area.segment(0, BYTES as u32).ok_or(EINVAL)?;
+    if let Some(cpu) = CpuId::from_i32(module_parameters::cpu.value()) {
+        let mut mask = CpumaskVar::new_zero(GFP_KERNEL)?;
+        mask.set(cpu);
+        queues.set_affinity(0, Some(&mask))?;
+    }
     if let Some(live) = queues
         .channels()
         .first()
@@ -112,4 +119,10 @@ virtio::module_virtio_driver! {
     authors: ["The Rust virtio authors"],
     description: "Sample of a virtio driver in Rust",
     license: "GPL",
+    params: {
+        cpu: i32 {
+            default: -1,
+            description: "The CPU that the interrupt goes to, -1 for any.",
+        },
+    },
 }

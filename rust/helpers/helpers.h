@@ -52,6 +52,13 @@ bool rust_ext_schedule_work(struct work_struct *work);
 void rust_ext_init_delayed_work(struct delayed_work *work, void (*func)(struct work_struct *work));
 bool rust_ext_schedule_delayed_work(struct delayed_work *work, unsigned int msecs);
 
+struct virtio_device;
+struct virtqueue;
+
+void rust_ext_virtio_init_queues(struct virtio_device *vdev);
+void rust_ext_virtio_add_queue(struct virtio_device *vdev, struct virtqueue *vq);
+void rust_ext_virtio_remove_queue(struct virtio_device *vdev, struct virtqueue *vq);
+
 void rust_ext_virt_mb(void);
 void rust_ext_virt_rmb(void);
 void rust_ext_virt_wmb(void);

@@ -43,6 +43,12 @@ bool rust_ext_pci_has_irq_vectors(struct pci_dev *pdev)
 	return pci_dev_msi_enabled(pdev);
 }
 
+int rust_ext_irq_set_affinity_and_hint(unsigned int irq,
+				       const struct cpumask *mask)
+{
+	return irq_set_affinity_and_hint(irq, mask);
+}
+
 u8 rust_ext_ioread8(const void __iomem *addr)
 {
 	return ioread8(addr);

@@ -17,6 +17,8 @@ const struct cpumask *rust_ext_pci_irq_get_affinity(struct pci_dev *pdev, int nr
 void rust_ext_pci_free_irq_vectors(struct pci_dev *pdev);
 int rust_ext_pci_irq_vector(struct pci_dev *pdev, unsigned int nr);
 bool rust_ext_pci_has_irq_vectors(struct pci_dev *pdev);
+int rust_ext_irq_set_affinity_and_hint(unsigned int irq,
+				       const struct cpumask *mask);
 
 u8 rust_ext_ioread8(const void __iomem *addr);
 u16 rust_ext_ioread16(const void __iomem *addr);

@@ -17,6 +17,7 @@ use virtio::{
     transport::{
         IrqAffinity,
         QueueRequest,
+        SharedMemory,
         Transport, //
     },
     Device,
@@ -63,12 +64,26 @@ pub struct QueueOffer {
 pub struct FakeTransport<N: Nature> {
     machine: Arc<Machine<N>>,
     queues: QueueOffer,
+    shared_memory: Option<(u8, SharedMemory)>,
 }
 
 impl<N: Nature> FakeTransport<N> {
     /// Connects a device.
     pub fn new(machine: Arc<Machine<N>>, queues: QueueOffer) -> Self {
-        Self { machine, queues }
+        Self {
+            machine,
+            queues,
+            shared_memory: None,
+        }
+    }
+
+    /// Has the device share memory, as the region with that id.
+    #[allow(dead_code, reason = "disks share none")]
+    pub fn sharing(self, shared_memory: Option<(u8, SharedMemory)>) -> Self {
+        Self {
+            shared_memory,
+            ..self
+        }
     }
 
     /// The device.
@@ -250,5 +265,10 @@ unsafe impl<N: Nature> Transport for FakeTransport<N> {
 
     fn vq_affinity(&self, _index: u32) -> Option<&Cpumask> {
         None
+    }
+
+    fn shared_memory(&self, id: u8) -> Option<SharedMemory> {
+        self.shared_memory
+            .and_then(|(found, region)| (found == id).then_some(region))
     }
 }

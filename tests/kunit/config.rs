@@ -8,9 +8,12 @@ use kernel::prelude::*;
 mod tests {
     use super::*;
 
-    use virtio::config::{
-        Config,
-        Field, //
+    use virtio::{
+        config::{
+            Config,
+            Field, //
+        },
+        transport::SharedMemory, //
     };
 
     use crate::{
@@ -93,6 +96,50 @@ mod tests {
         check_eq!(config.write(&at::<u32>(13), 1), Err(EIO));
         check_eq!(config.read(&at::<u64>(8))?, 0x1f1e_1d1c_1b1a_1918);
         // The device notes accesses beyond the end.
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// C15: bytes are read one by one, as they were at one moment, and none beyond the end.
+    #[test]
+    fn c15_range_of_bytes() -> Result {
+        let rig = rig(&SPACE, Fault::None)?;
+        let mut bytes = [0; 4];
+        config(&rig)?.read_bytes(5, &mut bytes)?;
+        check_eq!(bytes, [0x15, 0x16, 0x17, 0x18]);
+        config(&rig)?.read_bytes(12, &mut bytes)?;
+        check_eq!(bytes, [0x1c, 0x1d, 0x1e, 0x1f]);
+        check_eq!(config(&rig)?.read_bytes(13, &mut bytes), Err(EIO));
+        check_eq!(config(&rig)?.read_bytes(usize::MAX, &mut bytes), Err(EIO));
+        check_eq!(config(&rig)?.read_bytes(16, &mut []), Ok(()));
+        check_eq!(config(&rig)?.read_bytes(17, &mut []), Err(EIO));
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// C15, CORE-CONFIG-1: bytes of a device that never holds still.
+    #[test]
+    fn c15_bytes_that_always_change() -> Result {
+        let rig = rig(&SPACE, Fault::Generation)?;
+        check_eq!(config(&rig)?.read_bytes(0, &mut [0; 2]), Err(EAGAIN));
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// C21: a region of shared memory is found by its id, and only by that.
+    #[test]
+    fn c21_shared_memory_by_id() -> Result {
+        let region = SharedMemory {
+            addr: 0xfe_0000_1000,
+            len: 0x2_0000_0000,
+        };
+        let offer = Offer {
+            shared_memory: Some((3, region)),
+            ..Offer::PLAIN
+        };
+        let rig = Rig::new(offer, Plan::NORMAL)?;
+        check_eq!(rig.bound().shared_memory(3), Some(region));
+        check_eq!(rig.bound().shared_memory(0), None);
         check!(rig.finish());
         Ok(())
     }

@@ -68,6 +68,26 @@ pub fn name(dev: &Device) -> Result<CString> {
     Ok(CString::try_from(name)?)
 }
 
+/// Returns the numbers of the device's queues, in the order of its list, under the list's lock.
+pub fn queue_numbers(dev: &Device) -> Result<KVec<u32>> {
+    let mut numbers = KVec::with_capacity(8, GFP_KERNEL)?;
+    let vdev = dev.as_raw();
+    // SAFETY: The device is registered, so that its list and the lock are initialized; what is in
+    // the list stays while the lock is held.
+    unsafe {
+        let flags = bindings::rust_ext_spin_lock_irqsave(&raw mut (*vdev).vqs_list_lock);
+        let head = &raw mut (*vdev).vqs;
+        let mut entry = (*head).next;
+        while entry != head {
+            let vq = kernel::container_of!(entry, bindings::virtqueue, list);
+            let _ = numbers.push_within_capacity((*vq).index);
+            entry = (*entry).next;
+        }
+        bindings::rust_ext_spin_unlock_irqrestore(&raw mut (*vdev).vqs_list_lock, flags);
+    }
+    Ok(numbers)
+}
+
 /// Lets a device of no hardware use the DMA API: it reaches all memory.
 pub fn allow_dma(dev: &device::Device<Bound>) -> Result {
     let raw: *mut bindings::device = core::ptr::from_ref(dev).cast_mut().cast();

@@ -8,7 +8,10 @@ use kernel::prelude::*;
 mod tests {
     use super::*;
 
-    use virtio::features::ACCESS_PLATFORM;
+    use virtio::features::{
+        ACCESS_PLATFORM,
+        INDIRECT_DESC, //
+    };
     use virtio_ring::{
         AddError,
         Area,
@@ -98,6 +101,47 @@ mod tests {
             check!(*rig.returned()? == [(index as u32, len)]);
         }
         check!(rig.finish());
+        Ok(())
+    }
+
+    /// B45: the queues of a device are in its list from their creation to their end.
+    #[test]
+    fn b45_list_of_queues() -> Result {
+        let offer = Offer {
+            queues: QueueOffer { count: 3, size: 4 },
+            ..Offer::PLAIN
+        };
+        let plan = Plan {
+            queues: 3,
+            ..Plan::NORMAL
+        };
+        let rig = Rig::new(offer, plan)?;
+        check!(*core_device::queue_numbers(rig.device())? == [0, 1, 2]);
+        core_device::release(rig.device());
+        check!(core_device::queue_numbers(rig.device())?.is_empty());
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// SPLIT-INDIRECT-1: no table goes to a device that does not know them.
+    #[test]
+    fn s19_tables_have_to_be_agreed_on() -> Result {
+        for is_offered in [false, true] {
+            let offer = if is_offered {
+                Offer::PLAIN.with(INDIRECT_DESC)
+            } else {
+                Offer::PLAIN
+            };
+            let rig = Rig::new(offer, Plan::NORMAL)?;
+            let token = rig.script().token(1);
+            let reason = rig.driver(|queue| {
+                let result = queue.add_indirect(token, Segment::new(0x1000, 16), 1);
+                (result.err().map(|refused| refused.reason), Submission::Hold)
+            })?;
+            let expected = (!is_offered).then_some(AddError::NotAgreed);
+            check_eq!(reason, expected);
+            check!(rig.finish());
+        }
         Ok(())
     }
 

@@ -23,6 +23,7 @@ use virtio::{
     features,
     id::DeviceId,
     registration::Registration,
+    transport::SharedMemory,
     Device,
     Features, //
 };
@@ -90,6 +91,8 @@ pub struct Offer<'a> {
     pub queues: QueueOffer,
     /// What is wrong with it.
     pub fault: Fault,
+    /// The memory that it shares, and the id of that.
+    pub shared_memory: Option<(u8, SharedMemory)>,
 }
 
 impl Offer<'_> {
@@ -100,6 +103,7 @@ impl Offer<'_> {
         config: &[],
         queues: QueueOffer { count: 2, size: 8 },
         fault: Fault::None,
+        shared_memory: None,
     };
 
     /// The same with other queues.
@@ -154,7 +158,8 @@ impl Rig {
         let name = CString::try_from_fmt(fmt!("virtio_kunit.{number}"))?;
         let parent = faux::Registration::new(&name, None)?;
         let script = Script::begin(plan, machine.clone())?;
-        let transport = FakeTransport::new(machine.clone(), offer.queues);
+        let transport =
+            FakeTransport::new(machine.clone(), offer.queues).sharing(offer.shared_memory);
         let parent_dev: &kernel::device::Device<Bound> = parent.as_ref().as_ref();
         core_device::allow_dma(parent_dev)?;
         let device = Registration::new(parent_dev, offer.id, Ok(transport))?;

@@ -38,13 +38,11 @@ mod tests {
             ..Offer::PLAIN
         };
         let rig = Rig::new(offer, Plan::NORMAL)?;
+        let negotiated = rig.script().negotiated().ok_or(ENODEV)?;
         let mut space = [0; CONFIG_MAX];
-        let len = writer.bytes().len();
-        rig.machine().registers(|registers| {
-            if let Some(bytes) = space.get_mut(..len) {
-                registers.read_config(0, bytes);
-            }
-        });
+        let bytes = space.get_mut(..writer.bytes().len()).ok_or(ENOSPC)?;
+        rig.bound().config(negotiated).read_bytes(0, bytes)?;
+        check!(rig.finish());
         Ok(space)
     }
 

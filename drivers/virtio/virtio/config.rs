@@ -124,6 +124,24 @@ impl<F: Feature> Config<'_, F> {
         }
     }
 
+    /// Reads bytes from `offset` on, as they were at one moment: for an array, or a configuration
+    /// that is [no structure](crate::tagged). They are read one by one, as such fields are
+    /// (PCI-ACCESS-1).
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if the device's space ends before that, `EAGAIN` if it changes faster than it can be
+    /// read.
+    pub fn read_bytes(&self, offset: usize, buf: &mut [u8]) -> Result {
+        self.check_range(offset, buf.len())?;
+        self.snapshot(|raw| {
+            for (offset, byte) in (offset..).zip(&mut *buf) {
+                raw.get(offset, core::slice::from_mut(byte))?;
+            }
+            Ok(())
+        })
+    }
+
     /// Writes one field.
     ///
     /// # Errors
@@ -184,14 +202,18 @@ impl<F: Feature> Config<'_, F> {
         {
             return Err(ENOENT);
         }
-        let end = field.offset.checked_add(size_of::<V>()).ok_or(EIO)?;
+        self.check_range(field.offset, size_of::<V>())
+    }
+
+    fn check_range(&self, offset: usize, field_len: usize) -> Result {
+        let end = offset.checked_add(field_len).ok_or(EIO)?;
         match registration::config_len(self.dev) {
             Some(len) if end > len => {
                 dev_err!(
                     self.dev,
                     "configuration of {} bytes is too short for a field at {}\n",
                     len,
-                    field.offset
+                    offset
                 );
                 Err(EIO)
             }
@@ -213,19 +235,23 @@ impl<F: Feature> Raw<'_, F> {
     /// `ENOENT` and `EIO` as [`Config::read`].
     pub fn read<V: Value>(&self, field: &Field<V, F>) -> Result<V> {
         self.config.check(field)?;
-        let get = self.config.ops().get.ok_or(EIO)?;
         let mut bytes = V::Bytes::default();
-        let buf = bytes.as_mut();
-        // SAFETY: The device is registered; the range has been checked and the buffer has its
-        // length.
+        self.get(field.offset, bytes.as_mut())?;
+        Ok(V::from_le_bytes(bytes))
+    }
+
+    /// Reads a range that has been checked.
+    fn get(&self, offset: usize, buf: &mut [u8]) -> Result {
+        let get = self.config.ops().get.ok_or(EIO)?;
+        // SAFETY: The device is registered, and the buffer has the length that is given.
         unsafe {
             get(
                 self.config.dev.as_raw(),
-                field.offset as c_uint,
+                offset as c_uint,
                 buf.as_mut_ptr().cast(),
                 buf.len() as c_uint,
             );
         }
-        Ok(V::from_le_bytes(bytes))
+        Ok(())
     }
 }

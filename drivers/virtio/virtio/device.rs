@@ -35,6 +35,7 @@ use crate::{
         Status,
         StatusField, //
     },
+    transport::SharedMemory,
     Features,
 };
 
@@ -263,6 +264,19 @@ impl Device<Bound> {
             let parent = (*self.as_raw()).dev.parent;
             (!parent.is_null()).then(|| device::Device::from_raw(parent))
         }
+    }
+
+    /// Finds a region of memory that the device shares, by the id that the device type gives it;
+    /// none if the device does not have it. Sleeps.
+    pub fn shared_memory(&self, id: u8) -> Option<SharedMemory> {
+        let get = self.ops().get_shm_region?;
+        let mut region: bindings::virtio_shm_region = pin_init::zeroed();
+        // SAFETY: The device is registered, and there is room for what is found.
+        let is_there = unsafe { get(self.as_raw(), &mut region, id) };
+        is_there.then_some(SharedMemory {
+            addr: region.addr,
+            len: region.len,
+        })
     }
 
     /// Lets the driver hold reports of config changes back; see

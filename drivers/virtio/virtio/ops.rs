@@ -9,6 +9,7 @@ use core::marker::PhantomData;
 
 use bindings_ext as bindings;
 use kernel::{
+    cpumask::Cpumask,
     device::Bound,
     error::from_result,
     prelude::*, //
@@ -19,6 +20,7 @@ use crate::{
     transport::{
         IrqAffinity,
         QueueRequest,
+        SharedMemory,
         Transport, //
     },
     Device,
@@ -51,6 +53,8 @@ impl<T: Transport> Ops<T> {
         finalize_features: Some(Self::finalize_features),
         bus_name: Some(Self::bus_name),
         get_vq_affinity: Some(Self::get_vq_affinity),
+        set_vq_affinity: Some(Self::set_vq_affinity),
+        get_shm_region: Some(Self::get_shm_region),
         ..pin_init::zeroed()
     };
 
@@ -228,5 +232,34 @@ impl<T: Transport> Ops<T> {
             .ok()
             .and_then(|index| transport.vq_affinity(index));
         mask.map_or(core::ptr::null(), |mask| mask.as_raw().cast_const())
+    }
+
+    extern "C" fn set_vq_affinity(
+        vq: *mut bindings::virtqueue,
+        mask: *const bindings::cpumask,
+    ) -> c_int {
+        // SAFETY: The table is only used for devices of this transport, and for their queues.
+        let (transport, index) = unsafe { (Self::transport((*vq).vdev), (*vq).index) };
+        // SAFETY: The caller gives a mask that is valid for the call, or none.
+        let mask = (!mask.is_null()).then(|| unsafe { Cpumask::from_raw(mask) });
+        from_result(|| {
+            transport
+                .set_vq_affinity(u16::try_from(index)?, mask)
+                .map(|()| 0)
+        })
+    }
+
+    extern "C" fn get_shm_region(
+        vdev: *mut bindings::virtio_device,
+        region: *mut bindings::virtio_shm_region,
+        id: u8,
+    ) -> bool {
+        // SAFETY: The table is only used for devices of this transport.
+        let found = unsafe { Self::transport(vdev) }.shared_memory(id);
+        if let Some(SharedMemory { addr, len }) = found {
+            // SAFETY: The caller gives room for it.
+            unsafe { region.write(bindings::virtio_shm_region { addr, len }) };
+        }
+        found.is_some()
     }
 }

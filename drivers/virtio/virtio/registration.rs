@@ -314,10 +314,7 @@ unsafe fn add(vdev: *mut bindings::virtio_device) -> Result {
     unsafe {
         bindings::device_initialize(&raw mut (*vdev).dev);
         bindings::rust_ext_spin_lock_init(&raw mut (*vdev).config_lock);
-        bindings::rust_ext_spin_lock_init(&raw mut (*vdev).vqs_list_lock);
-        let head = &raw mut (*vdev).vqs;
-        (*head).next = head;
-        (*head).prev = head;
+        bindings::rust_ext_virtio_init_queues(vdev);
     }
     // SAFETY: As above; the format takes one integer.
     to_result(unsafe {

@@ -60,6 +60,16 @@ impl IrqAffinity {
     }
 }
 
+/// A region of memory that a device shares with its driver (VIRTIO 1.4, 2.10 "Shared Memory
+/// Regions"). It is not empty.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SharedMemory {
+    /// The physical address of the region.
+    pub addr: u64,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
 /// Access to one virtio device over some kind of hardware.
 ///
 /// All operations are called from a context that may sleep. The device's lock of the driver core
@@ -152,4 +162,21 @@ pub unsafe trait Transport: Send + Sync + Sized {
 
     /// The CPUs that the interrupt of queue `index` goes to.
     fn vq_affinity(&self, index: u32) -> Option<&Cpumask>;
+
+    /// Has the interrupt of queue `index` go to the CPUs in `mask`; with none, wherever the kernel
+    /// or user space wants. Queues that share an interrupt share this, too.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a queue without an interrupt, and what the kernel says.
+    fn set_vq_affinity(&self, index: u16, mask: Option<&Cpumask>) -> Result {
+        let _ = (index, mask);
+        Err(EOPNOTSUPP)
+    }
+
+    /// Finds a region of memory that the device shares, by its id; none if it has no such region.
+    fn shared_memory(&self, id: u8) -> Option<SharedMemory> {
+        let _ = id;
+        None
+    }
 }

@@ -8,8 +8,10 @@
 
 /// The length of a capability that describes a structure, and the shortest that is looked at.
 pub(crate) const HEADER_LEN: usize = 16;
-/// The length of the one that describes the notification structure.
-pub(crate) const NOTIFY_LEN: usize = 20;
+/// The length of one with offsets and lengths of 64 bits, the longest that there is.
+pub(crate) const LONGEST: usize = 24;
+/// The kind (`cfg_type`) of a region of shared memory.
+const SHARED_MEMORY: u8 = 8;
 /// How many BARs there are; larger numbers are reserved.
 pub(crate) const BARS: usize = 6;
 
@@ -25,7 +27,7 @@ const DOORBELL_LEN: u32 = 2;
 /// (PCI-CAP-9).
 pub(crate) const PAGE: u32 = 4096;
 
-/// The kinds of structures (`cfg_type`) that the driver uses.
+/// The kinds of structures (`cfg_type`) that the driver maps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -78,6 +80,8 @@ pub(crate) enum Defect {
     Misaligned(Kind),
     /// A queue's notification register is outside of the notification structure.
     DoorbellOutside,
+    /// The end of a region of shared memory is beyond the end of its BAR.
+    SharedMemory,
 }
 
 impl Defect {
@@ -90,6 +94,7 @@ impl Defect {
             Self::BeyondBar(kind) => ("beyond the end of its BAR", kind.name()),
             Self::Misaligned(kind) => ("not aligned", kind.name()),
             Self::DoorbellOutside => ("outside of its structure", "notification register"),
+            Self::SharedMemory => ("beyond the end of its BAR", "shared memory"),
         }
     }
 }
@@ -257,6 +262,56 @@ fn until_end(bytes: &[u8]) -> &[u8] {
 fn le32(bytes: &[u8], offset: usize) -> Option<u32> {
     let field = bytes.get(offset..)?.first_chunk::<4>()?;
     Some(u32::from_le_bytes(*field))
+}
+
+/// A region of memory that the device shares (VIRTIO 1.4, 4.1.4.7 "Shared memory capability").
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SharedRegion {
+    /// The number of the BAR.
+    pub(crate) bar: u8,
+    /// Where the region starts in the BAR.
+    pub(crate) offset: u64,
+    /// How many bytes it has, 1 at least. All of them are in the BAR.
+    pub(crate) len: u64,
+}
+
+impl SharedRegion {
+    /// Looks whether a capability describes the region with the given id, and where that is. As with
+    /// structures, those with a reserved BAR or one that is not there are passed over, and an empty
+    /// region is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Defect::SharedMemory`] for one that ends beyond its BAR.
+    pub(crate) fn find(bytes: &[u8], bars: &[u64; BARS], id: u8) -> Result<Option<Self>, Defect> {
+        let Some(region) = Self::parse(until_end(bytes), bars, id) else {
+            return Ok(None);
+        };
+        let bar_len = bars.get(usize::from(region.bar)).copied().unwrap_or(0);
+        match region.offset.checked_add(region.len) {
+            Some(end) if end <= bar_len => Ok(Some(region)),
+            _ => Err(Defect::SharedMemory),
+        }
+    }
+
+    fn parse(bytes: &[u8], bars: &[u64; BARS], id: u8) -> Option<Self> {
+        let [_vndr, _next, _len, cfg_type, bar, found, ..] = *bytes.first_chunk::<LONGEST>()?;
+        let is_there = bars.get(usize::from(bar)).is_some_and(|len| *len > 0);
+        if cfg_type != SHARED_MEMORY || found != id || !is_there {
+            return None;
+        }
+        let region = Self {
+            bar,
+            offset: le64(bytes, 8, 16)?,
+            len: le64(bytes, 12, 20)?,
+        };
+        (region.len > 0).then_some(region)
+    }
+}
+
+/// Reads a field of which the upper half is elsewhere.
+fn le64(bytes: &[u8], low: usize, high: usize) -> Option<u64> {
+    Some(u64::from(le32(bytes, low)?) | u64::from(le32(bytes, high)?) << 32)
 }
 
 /// The structures found so far.

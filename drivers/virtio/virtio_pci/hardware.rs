@@ -25,6 +25,7 @@ use pci_io::{
     Enabled,
     Window, //
 };
+use virtio::transport::SharedMemory;
 
 use crate::{
     capability::{
@@ -32,7 +33,8 @@ use crate::{
         Defect,
         Found,
         Layout,
-        Part, //
+        Part,
+        SharedRegion, //
     },
     common,
     notify::NotifyArea, //
@@ -124,17 +126,49 @@ impl Hardware {
     }
 }
 
-/// Reads the capabilities of a device.
+/// Finds the structures of a device.
 fn find_layout(dev: &pci::Device<Bound>) -> Result<Layout, Defect> {
+    let mut found = Found::default();
+    let bars = bar_lengths(dev);
+    for_each_capability(dev, |bytes| found.add(bytes, &bars));
+    found.layout()
+}
+
+/// Finds a region of memory that a device shares, by its id. The log says if it cannot be used.
+pub(crate) fn shared_memory(dev: &pci::Device<Bound>, id: u8) -> Option<SharedMemory> {
+    let mut found = Ok(None);
+    let bars = bar_lengths(dev);
+    for_each_capability(dev, |bytes| {
+        // The first is taken, if it can be used or not.
+        if found == Ok(None) {
+            found = SharedRegion::find(bytes, &bars, id);
+        }
+    });
+    let region = found
+        .map_err(|defect| Error::from(defect).report(dev))
+        .ok()??;
+    let start = dev.resource_start(region.bar.into()).ok()?;
+    Some(SharedMemory {
+        // A BAR lies within the physical addresses.
+        addr: start.checked_add(region.offset)?,
+        len: region.len,
+    })
+}
+
+/// Returns the length of each BAR, 0 for those that are not there.
+fn bar_lengths(dev: &pci::Device<Bound>) -> [u64; capability::BARS] {
     let mut bars = [0; capability::BARS];
     for (bar, len) in (0..).zip(&mut bars) {
         *len = pci_io::bar_len(dev, bar);
     }
+    bars
+}
 
+/// Calls `f` with each capability of the vendor's, in the order of the list.
+fn for_each_capability(dev: &pci::Device<Bound>, mut f: impl FnMut(&[u8])) {
     let config = dev.config_space();
-    let mut found = Found::default();
     for position in pci_io::capabilities(dev, pci_io::VENDOR_SPECIFIC) {
-        let mut bytes = [0; capability::NOTIFY_LEN];
+        let mut bytes = [0; capability::LONGEST];
         let mut len = 0;
         // The last capability may be so near to the end that not all of this is there.
         for (offset, byte) in (usize::from(position)..).zip(&mut bytes) {
@@ -144,9 +178,8 @@ fn find_layout(dev: &pci::Device<Bound>) -> Result<Layout, Defect> {
             *byte = value;
             len += 1;
         }
-        found.add(bytes.get(..len).unwrap_or(&bytes), &bars);
+        f(bytes.get(..len).unwrap_or(&bytes));
     }
-    found.layout()
 }
 
 /// Maps a part of a BAR.

@@ -8,6 +8,7 @@
 
 use kernel::{
     alloc::AllocError,
+    cpumask::Cpumask,
     device::Bound,
     pci,
     prelude::*,
@@ -331,6 +332,21 @@ impl<'a> Active<'a> {
         }
         let queue = self.queues.get(usize::try_from(index).ok()?)?;
         Some((&self.vectors, queue.vector?))
+    }
+
+    /// Has the interrupt of queue `index` go to the CPUs in `mask`, or anywhere.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the queue has no vector, `ENOMEM`, and what the kernel says of the CPUs.
+    pub(crate) fn set_affinity(&mut self, index: u16, mask: Option<&Cpumask>) -> Result {
+        let queue = self.queues.get(usize::from(index)).ok_or(EINVAL)?;
+        let vector = queue.vector.ok_or(EINVAL)?;
+        self.interrupts
+            .iter_mut()
+            .find(|interrupt| interrupt.vector() == vector)
+            .ok_or(EINVAL)?
+            .set_affinity(mask)
     }
 }
 

@@ -25,6 +25,7 @@ use virtio::{
     transport::{
         IrqAffinity,
         QueueRequest,
+        SharedMemory,
         Transport, //
     },
     Features,
@@ -35,6 +36,7 @@ use virtio_ring::Virtqueue;
 use crate::{
     common::CommonConfig,
     hardware::{
+        self,
         Hardware,
         ISR_LEN, //
     },
@@ -299,5 +301,16 @@ unsafe impl Transport for PciTransport<'_> {
         // SAFETY: The mask stays as long as the vectors, that is, until `del_vqs`. Only the driver
         // that has set the queues up asks for it, and is done with it before it deletes them.
         Some(unsafe { Cpumask::from_raw(mask) })
+    }
+
+    fn set_vq_affinity(&self, index: u16, mask: Option<&Cpumask>) -> Result {
+        match &mut *self.active.lock() {
+            Some(active) => active.set_affinity(index, mask),
+            None => Err(EINVAL),
+        }
+    }
+
+    fn shared_memory(&self, id: u8) -> Option<SharedMemory> {
+        hardware::shared_memory(self.dev, id)
     }
 }

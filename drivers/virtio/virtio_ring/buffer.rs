@@ -44,6 +44,8 @@ pub enum AddError {
     TooLong,
     /// The queue is out of use; what is added now would never come back.
     Broken,
+    /// The feature that this takes was not agreed on.
+    NotAgreed,
 }
 
 impl fmt::Display for AddError {
@@ -54,6 +56,7 @@ impl fmt::Display for AddError {
             Self::Order => "device-readable segment after a device-writable one",
             Self::TooLong => "buffer too long",
             Self::Broken => "queue out of use",
+            Self::NotAgreed => "feature not agreed on",
         })
     }
 }

@@ -250,12 +250,12 @@ impl<T> Queue<T> {
     /// Adds a buffer that a table of indirect descriptors describes, in one descriptor of the ring.
     ///
     /// `writable_bytes` is what the table offers to the device for writing, as
-    /// [`crate::Table::finish`] tells. Only for queues that
-    /// [have indirect descriptors](Virtqueue::has_indirect) (SPLIT-INDIRECT-1).
+    /// [`crate::Table::finish`] tells.
     ///
     /// # Errors
     ///
-    /// As [`add`](Self::add).
+    /// As [`add`](Self::add), and [`AddError::NotAgreed`] for a queue without
+    /// [indirect descriptors](Virtqueue::has_indirect) (SPLIT-INDIRECT-1).
     #[inline]
     pub fn add_indirect(
         &mut self,
@@ -265,6 +265,8 @@ impl<T> Queue<T> {
     ) -> Result<(), Refused<T>> {
         let result = if self.vq.is_broken() {
             Err(AddError::Broken)
+        } else if !self.vq.has_indirect() {
+            Err(AddError::NotAgreed)
         } else {
             self.ring().add_indirect(table, writable_bytes)
         };

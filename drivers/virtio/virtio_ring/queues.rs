@@ -15,6 +15,7 @@ use core::marker::PhantomData;
 
 use bindings_ext as bindings;
 use kernel::{
+    cpumask::Cpumask,
     device::Bound,
     error::to_result,
     prelude::*,
@@ -124,6 +125,16 @@ impl<'bound, H: Handler> Found<'bound, H> {
         self.vqs.iter().map(|vq| &**vq)
     }
 
+    fn set_affinity(&self, queue: usize, mask: Option<&Cpumask>) -> Result {
+        let vq = self.vqs.get(queue).ok_or(ENOENT)?;
+        // SAFETY: The device is registered, so that its table is valid.
+        let set = unsafe { (*(*self.dev.as_raw()).config).set_vq_affinity }.ok_or(EOPNOTSUPP)?;
+        let mask = mask.map_or(core::ptr::null(), |mask| mask.as_raw().cast_const());
+        // SAFETY: The queue is one of the device's until it is deleted, which is when `self` is
+        // dropped; the mask is valid for the call.
+        to_result(unsafe { set(Virtqueue::as_raw(vq), mask) })
+    }
+
     /// Gives each queue its handler, and what that keeps under the lock. May sleep.
     ///
     /// # Errors
@@ -148,10 +159,7 @@ impl<'bound, H: Handler> Found<'bound, H> {
         // SAFETY: The work is initialized, and the guard takes it back before it goes. Queues are
         // set up and dropped while their driver is being bound or taken off.
         unsafe { self.dev.set_recovery(Some(guard.work())) };
-        Ok(Queues {
-            guard,
-            _found: self,
-        })
+        Ok(Queues { guard, found: self })
     }
 }
 
@@ -172,7 +180,7 @@ impl<H: Handler> Drop for Found<'_, H> {
 /// Fields are dropped in this order: no channel uses a queue that is gone.
 pub struct Queues<'bound, H: Handler> {
     guard: Pin<KBox<Guard<'bound, H>>>,
-    _found: Found<'bound, H>,
+    found: Found<'bound, H>,
 }
 
 impl<'bound, H: Handler> Queues<'bound, H> {
@@ -217,6 +225,17 @@ impl<H: Handler> ReadyQueues<'_, H> {
     /// Returns the channels, in the order in which the queues were asked for.
     pub fn channels(&self) -> &[Arc<Channel<H>>] {
         self.0.channels()
+    }
+
+    /// Has the interrupt of a queue, numbered as it was asked for, go to the CPUs in `mask`; with
+    /// none, wherever the kernel or user space wants. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if there is no such queue, `EINVAL` if it has no interrupt that could be moved,
+    /// `ENOMEM`, and what the transport says.
+    pub fn set_affinity(&self, queue: usize, mask: Option<&Cpumask>) -> Result {
+        self.0.found.set_affinity(queue, mask)
     }
 
     /// Returns whether the device has been given up.

@@ -29,6 +29,7 @@ use kernel::{
         Arc,
         ArcBorrow, //
     },
+    types::Opaque, //
 };
 use virtio::features;
 
@@ -76,11 +77,12 @@ pub(crate) type KernelRing = Ring<CpuBarriers, KVec<DescState>>;
 ///
 /// # Invariants
 ///
-/// - `vq` is the first field, so that a pointer to it is a pointer to the whole.
+/// - `vq` is the first field, so that a pointer to it is a pointer to the whole. It is in its device's
+///   list of queues until it is dropped.
 /// - `ring` lies in `memory`; only the holder of the driver's side touches it.
 #[repr(C)]
 pub struct Virtqueue {
-    vq: UnsafeCell<bindings::virtqueue>,
+    vq: Opaque<bindings::virtqueue>,
     ring: UnsafeCell<KernelRing>,
     is_claimed: AtomicBool,
     is_ready: AtomicBool,
@@ -154,9 +156,9 @@ impl Virtqueue {
         vq.num_max = config.max_size;
 
         // INVARIANT: The ring lies in `memory`, and nobody has claimed it.
-        Ok(Arc::new(
+        let this = Arc::new(
             Self {
-                vq: UnsafeCell::new(vq),
+                vq: Opaque::new(vq),
                 ring: UnsafeCell::new(ring),
                 is_claimed: AtomicBool::new(false),
                 is_ready: AtomicBool::new(false),
@@ -172,7 +174,12 @@ impl Virtqueue {
                 name,
             },
             GFP_KERNEL,
-        )?)
+        )?;
+        // INVARIANT: Now it is in the list.
+        // SAFETY: The device has initialized its list. The queue stays where it is, and is taken
+        // off the list before it goes.
+        unsafe { bindings::rust_ext_virtio_add_queue(dev.as_raw(), Self::as_raw(&this)) };
+        Ok(this)
     }
 
     /// Returns the C view of the queue.
@@ -343,5 +350,13 @@ impl Virtqueue {
             return Err(EBUSY);
         }
         Ok(self.ring.get())
+    }
+}
+
+impl Drop for Virtqueue {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the queue is in the list of its device, of which it holds a
+        // reference. One that could not even be allocated is in none.
+        unsafe { bindings::rust_ext_virtio_remove_queue(self.dev.as_raw(), self.vq.get()) };
     }
 }

@@ -202,6 +202,23 @@ fn a_pin_can_be_shared() {
 mod beyond_c {
     use super::*;
 
+    /// B41, M31: a driver chooses where its interrupt goes, and user space can see that.
+    #[test]
+    fn a_driver_pins_its_interrupt() {
+        let mut vm = Guest::new()
+            .cpus(2)
+            .qemu("-device", "virtio-rng-pci")
+            .boot();
+        vm.ok("modprobe virtio_sample cpu=1");
+        vm.wait_until(10, "dmesg | grep -q 'bytes of entropy'");
+        let irq = "/proc/irq/$(grep virtio0-input /proc/interrupts | cut -d: -f1 | tr -d ' ')";
+        assert_eq!(vm.ok(&format!("cat {irq}/affinity_hint")), "2");
+        assert_eq!(vm.ok(&format!("cat {irq}/effective_affinity")), "2");
+        let handled = vm.ok("awk '/virtio0-input/ { print $2, $3 }' /proc/interrupts");
+        assert_eq!(handled, "0 1");
+        vm.ok("rmmod virtio_sample");
+    }
+
     /// M28: with vectors for some of the queues, neighbours share one, and each of them still
     /// interrupts.
     #[test]

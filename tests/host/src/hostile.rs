@@ -175,7 +175,9 @@ impl Run {
             Err(AddError::TooLong) => assert!(self.driver.size() < descriptors),
             Err(AddError::Empty) => assert_eq!(descriptors, 0),
             Err(AddError::Order) => panic!("the order was right"),
-            Err(AddError::Broken) => panic!("only the owner of a ring says that"),
+            Err(AddError::Broken | AddError::NotAgreed) => {
+                panic!("only the owner of a ring says that")
+            }
         }
     }
 

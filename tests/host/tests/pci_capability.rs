@@ -13,8 +13,8 @@ use capability::{
     Kind,
     Layout,
     Part,
+    SharedRegion,
     BARS,
-    NOTIFY_LEN,
     PAGE, //
 };
 use identity::virtio_type;
@@ -24,6 +24,8 @@ const COMMON: u8 = 1;
 const NOTIFY: u8 = 2;
 const ISR: u8 = 3;
 const DEVICE: u8 = 4;
+
+const SHARED_MEMORY: u8 = 8;
 
 /// A capability as a device has it in its configuration space.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +50,7 @@ impl Cap {
         }
     }
 
-    fn bytes(self) -> [u8; NOTIFY_LEN] {
+    fn bytes(self) -> [u8; 20] {
         let mut bytes = vec![9, 0x40, self.cap_len, self.cfg_type, self.bar, 0, 0, 0];
         bytes.extend(self.offset.to_le_bytes());
         bytes.extend(self.length.to_le_bytes());
@@ -429,5 +431,84 @@ fn device_types_come_from_the_right_id() {
     ];
     for (device, subsystem, expected) in cases {
         assert_eq!(virtio_type(device, subsystem), expected, "{device:#x}");
+    }
+}
+
+/// A capability for a region of shared memory, with 64-bit offset and length.
+fn shared(bar: u8, id: u8, offset: u64, len: u64) -> Vec<u8> {
+    let mut bytes = vec![9, 0, 24, SHARED_MEMORY, bar, id, 0, 0];
+    // CAST: The lower and the upper half.
+    for half in [offset as u32, len as u32] {
+        bytes.extend(half.to_le_bytes());
+    }
+    for value in [offset, len] {
+        bytes.extend(((value >> 32) as u32).to_le_bytes());
+    }
+    bytes
+}
+
+/// M36, C21: a region is found by its id, with all 64 bits of where it is.
+#[test]
+fn shared_memory_is_found_by_its_id() {
+    let bars = [0, 0, 0, 0, 0x10_0000_0000, 0];
+    let find = |bytes: &[u8], id| SharedRegion::find(bytes, &bars, id);
+    let region = SharedRegion {
+        bar: 4,
+        offset: 0x8_0000_1000,
+        len: 0x7_ffff_f000,
+    };
+    let bytes = shared(region.bar, 5, region.offset, region.len);
+    assert_eq!(find(&bytes, 5), Ok(Some(region)));
+    assert_eq!(find(&bytes, 4), Ok(None));
+    // A longer capability is fine (PCI-CAP-3), a shorter one says nothing.
+    let mut longer = bytes.clone();
+    longer[2] = 28;
+    longer.extend([0xff; 4]);
+    assert_eq!(find(&longer, 5), Ok(Some(region)));
+    for len in 0..24 {
+        let mut shorter = bytes.clone();
+        shorter[2] = len;
+        assert_eq!(find(&shorter, 5), Ok(None), "cap_len {len}");
+        assert_eq!(find(&bytes[..len.into()], 5), Ok(None), "{len} bytes");
+    }
+}
+
+/// M36: what is not there, or is another kind of structure, is passed over (PCI-CAP-1, PCI-CAP-4).
+#[test]
+fn shared_memory_that_is_not_there_is_passed_over() {
+    let bars = [0x1000, 0, 0, 0, 0, 0];
+    for bar in [1, 5, 6, 255] {
+        assert_eq!(
+            SharedRegion::find(&shared(bar, 1, 0, 8), &bars, 1),
+            Ok(None)
+        );
+    }
+    assert_eq!(SharedRegion::find(&shared(0, 1, 0, 0), &bars, 1), Ok(None));
+    let mut common = shared(0, 1, 0, 8);
+    common[3] = COMMON;
+    assert_eq!(SharedRegion::find(&common, &bars, 1), Ok(None));
+}
+
+/// M36: a region that ends beyond its BAR, or beyond 64 bits, is not used.
+#[test]
+fn shared_memory_lies_within_its_bar() {
+    let bars = [0x1000, 0, 0, 0, 0, 0];
+    let fits = [(0, 0x1000), (0xfff, 1), (0x800, 0x800)];
+    for (offset, len) in fits {
+        let found = SharedRegion::find(&shared(0, 1, offset, len), &bars, 1);
+        assert!(matches!(found, Ok(Some(_))), "{offset:#x}+{len:#x}");
+    }
+    let beyond = [
+        (0, 0x1001),
+        (0x1000, 1),
+        (1 << 32, 1),
+        (0, 1 << 32),
+        (u64::MAX, 1),
+        (u64::MAX, u64::MAX),
+        (1, u64::MAX),
+    ];
+    for (offset, len) in beyond {
+        let found = SharedRegion::find(&shared(0, 1, offset, len), &bars, 1);
+        assert_eq!(found, Err(Defect::SharedMemory), "{offset:#x}+{len:#x}");
     }
 }
