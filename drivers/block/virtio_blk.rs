@@ -8,8 +8,9 @@
 //! # The way of a request
 //!
 //! The block layer calls [`operations`], which finds the queue; [`queue`] makes descriptors of the
-//! request and puts them into the ring, and takes them out again in the interrupt. [`wire`] and
-//! [`limits`] are the pure parts: what the device sees, and what it may say.
+//! request and puts them into the ring, and takes them out again in the interrupt. [`mapping`],
+//! [`wire`] and [`limits`] are the pure parts: what a request becomes, what the device sees of it,
+//! and what a device may say.
 //!
 //! # Who owns what
 //!
@@ -24,6 +25,8 @@ mod config;
 mod display;
 #[path = "virtio_blk/limits.rs"]
 pub mod limits;
+#[path = "virtio_blk/mapping.rs"]
+mod mapping;
 #[path = "virtio_blk/name.rs"]
 pub mod name;
 #[path = "virtio_blk/operations.rs"]

@@ -48,10 +48,16 @@ impl Op {
     /// A request of the driver itself, which writes to the device.
     pub const DRV_OUT: Self = Self(bindings::req_op_REQ_OP_DRV_OUT);
 
+    /// Takes a `REQ_OP_*` value, be it known or not.
+    #[inline]
+    pub fn from_raw(op: u32) -> Self {
+        Self(op & ((1 << bindings::REQ_OP_BITS) - 1))
+    }
+
     /// Takes the operation out of a request's `cmd_flags`.
     #[inline]
     pub(crate) fn from_cmd_flags(cmd_flags: bindings::blk_opf_t) -> Self {
-        Self(cmd_flags & ((1 << bindings::REQ_OP_BITS) - 1))
+        Self::from_raw(cmd_flags)
     }
 
     /// The `REQ_OP_*` value.
@@ -79,6 +85,8 @@ impl Op {
 pub struct CmdFlags(u32);
 
 impl CmdFlags {
+    /// None.
+    pub const NONE: Self = Self(0);
     /// Someone waits for this request.
     pub const SYNC: Self = Self(1 << bindings::req_flag_bits___REQ_SYNC);
     /// The data shall be on the medium when the request ends.

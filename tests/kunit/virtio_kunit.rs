@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! KUnit suites for the bus and the rings, against the fake device.
+//! KUnit suites for the bus and the rings, against the fake device, and for the block driver's
+//! mapping of requests.
 //!
 //! The suites run when this module is loaded, if the kernel was booted with `kunit.enable=1`. They
 //! use the crates `virtio` and `virtio_ring` by their public interfaces only. The device is the
-//! one in `tests/fake`, which judges the driver while it is being driven.
+//! one in `tests/fake`, which judges the driver while it is being driven. Of the block driver, the
+//! files that decide and do not act are compiled here once more.
 //!
 //! A failed `check!` ends its case with an error instead of stopping the thread, as KUnit's own
 //! assertions do: what the case has set up is taken down, and the cases after it have a chance.
@@ -23,6 +25,11 @@ pub mod mapping;
 pub mod trace;
 #[path = "../fake/transport.rs"]
 pub mod transport;
+
+#[path = "../../drivers/block/virtio_blk/mapping.rs"]
+mod block_mapping;
+#[path = "../../drivers/block/virtio_blk/wire.rs"]
+pub mod wire;
 
 /// Ends the case with an error unless the condition holds.
 macro_rules! check {
@@ -64,6 +71,7 @@ pub mod core_device;
 pub mod driver;
 pub mod rig;
 
+mod block;
 mod bus;
 mod config;
 mod features;

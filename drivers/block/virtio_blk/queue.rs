@@ -14,9 +14,7 @@
 //! again. Requests are limited so that each fits into an empty ring.
 
 use blk_mq::{
-    CmdFlags,
     CompletionBatch,
-    DmaRange,
     Op,
     OwnedBatch,
     Rejected,
@@ -47,6 +45,11 @@ use crate::{
         Limits,
         EXTRA_DESCRIPTORS,
         SECTOR_SIZE, //
+    },
+    mapping::{
+        pieces,
+        Description,
+        Mapped, //
     },
     operations::Disks,
     slots::{
@@ -213,31 +216,23 @@ impl RequestQueue {
     /// Prepares what is not common: requests about zones, and those whose data is a list of areas.
     #[cold]
     fn prepare_other(&self, rq: &mut Request<Disks>, op: Op) -> Result<Kind, Status> {
-        let is_kept = rq.flags().contains(CmdFlags::NOUNMAP) || !self.may_unmap;
-        let (kind, flags) = match op {
-            Op::ZONE_APPEND => {
-                let unit = self
-                    .zones
-                    .map_or(SECTOR_SIZE, |zones| zones.write_granularity);
-                // BLK-ZONE-7. A power of two.
-                if rq.bytes() & unit.wrapping_sub(1) != 0 {
-                    return Err(Status::INVAL);
-                }
-                return Ok(Kind::ZoneAppend);
+        match Mapped::new(op, rq.flags(), self.may_unmap).ok_or(Status::NOTSUPP)? {
+            Mapped::Plain(Kind::ZoneAppend) if !self.may_append(rq.bytes()) => Err(Status::INVAL),
+            Mapped::Plain(kind) => Ok(kind),
+            Mapped::Areas(kind, flags) => {
+                rq.set_discard_payload(|range| wire::area(range.sector, range.nr_sectors, flags))?;
+                Ok(kind)
             }
-            Op::ZONE_OPEN => return Ok(Kind::ZoneOpen),
-            Op::ZONE_CLOSE => return Ok(Kind::ZoneClose),
-            Op::ZONE_FINISH => return Ok(Kind::ZoneFinish),
-            Op::ZONE_RESET => return Ok(Kind::ZoneReset),
-            Op::ZONE_RESET_ALL => return Ok(Kind::ZoneResetAll),
-            Op::DISCARD => (Kind::Discard, 0),
-            Op::WRITE_ZEROES if is_kept => (Kind::WriteZeroes, 0),
-            Op::WRITE_ZEROES => (Kind::WriteZeroes, wire::UNMAP),
-            Op::SECURE_ERASE => (Kind::SecureErase, 0),
-            _ => return Err(Status::NOTSUPP),
-        };
-        rq.set_discard_payload(|range| wire::area(range.sector, range.nr_sectors, flags))?;
-        Ok(kind)
+        }
+    }
+
+    /// Returns whether so many bytes may be appended to a zone (BLK-ZONE-7).
+    fn may_append(&self, bytes: u32) -> bool {
+        let unit = self
+            .zones
+            .map_or(SECTOR_SIZE, |zones| zones.write_granularity);
+        // A power of two.
+        bytes & unit.wrapping_sub(1) == 0
     }
 
     /// Puts a prepared request into the ring.
@@ -297,7 +292,7 @@ impl RequestQueue {
         Ok((place.segment(bytes).ok_or(AddError::TooLong)?, writable))
     }
 
-    /// Describes a request: header, data, status (SPLIT-FRAME-1).
+    /// Describes a request to the device.
     #[inline]
     fn describe(
         &self,
@@ -305,48 +300,20 @@ impl RequestQueue {
         slot: Slot<'_>,
         rq: &Request<Disks>,
     ) -> Result<(), AddError> {
-        to.push_readable(slot.header().ok_or(AddError::Empty)?)?;
         let kind = rq.data().kind;
-        let is_read = kind.is_read();
-        let mut push = |range: DmaRange| {
-            let segment = Segment::new(range.addr, range.len);
-            if is_read {
-                to.push_writable(segment)
-            } else {
-                to.push_readable(segment)
-            }
-        };
+        let header = slot.header().ok_or(AddError::Empty)?;
+        let mut description = Description::begin(to, kind, header)?;
         if self.uses_dma_api {
             // An IOMMU may have joined segments to ranges that are longer than the device allows.
             for range in rq.dma_ranges() {
-                pieces(*range, self.max_segment_size).try_for_each(&mut push)?;
+                pieces(*range, self.max_segment_size)
+                    .try_for_each(|piece| description.data(piece))?;
             }
         } else {
-            rq.try_for_each_phys_range(push)?;
+            rq.try_for_each_phys_range(|range| description.data(range))?;
         }
-        to.push_writable(slot.answer(kind).ok_or(AddError::Empty)?)
+        description.end(slot.answer(kind).ok_or(AddError::Empty)?)
     }
-}
-
-/// Cuts a range into pieces of up to `max_len` bytes; never into more than the segments that the
-/// range was made of, since these are no longer.
-#[inline]
-fn pieces(range: DmaRange, max_len: u32) -> impl Iterator<Item = DmaRange> {
-    let mut rest = range;
-    core::iter::from_fn(move || {
-        if rest.len == 0 {
-            return None;
-        }
-        let len = rest.len.min(max_len);
-        let piece = DmaRange {
-            addr: rest.addr,
-            len,
-        };
-        rest.addr = rest.addr.wrapping_add(len.into());
-        // No overflow: `len` is no larger.
-        rest.len = rest.len.wrapping_sub(len);
-        Some(piece)
-    })
 }
 
 impl InFlight {
