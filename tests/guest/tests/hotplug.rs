@@ -110,9 +110,12 @@ fn unloading_during_io_ends_it_with_an_error() {
         .disk(Disk::blank(16))
         .boot();
     start_io(&mut vm);
+    // The others close it now and then, both at a time on a slow guest.
+    vm.ok("sleep 1000 < /dev/vda >/dev/null 2>&1 & echo $! > /run/holder");
     vm.fails("rmmod virtio_blk");
     vm.ok("rmmod virtio_pci");
     io_has_ended(&mut vm);
+    vm.ok("kill $(cat /run/holder)");
     vm.unload();
     vm.load();
     vm.roundtrip("vda");
