@@ -353,7 +353,7 @@ fn start<'bound>(
     // Partitions are looked for while the disk is added, so that the device has to work by then
     // (D7).
     let queues = queues.ready();
-    log_size(dev, &disk, "");
+    log_size(dev, &disk, "", config.device.capacity_sectors);
     if limits.zones.is_some() {
         disk.revalidate_zones()?;
     }
@@ -474,8 +474,9 @@ fn follow_capacity(
     features: Negotiated<Feature>,
     disk: &GenDisk<Disks>,
 ) -> Result<(), BadSize> {
-    let sectors = Config::capacity_sectors(dev, features).map_err(|_| BadSize::Unreadable)?;
-    let sectors = Limits::check_capacity(sectors).map_err(BadSize::Refused)?;
+    let told = Config::capacity_sectors(dev, features).map_err(|_| BadSize::Unreadable)?;
+    let block = disk.logical_block_size();
+    let sectors = Limits::usable_sectors(told, block).map_err(BadSize::Refused)?;
     let reporting = &disk.queue_data().reporting;
     if reporting
         .as_ref()
@@ -485,7 +486,7 @@ fn follow_capacity(
     }
     if sectors != disk.capacity() {
         disk.set_capacity_and_notify(sectors);
-        log_size(dev, disk, "new size: ");
+        log_size(dev, disk, "new size: ", told);
     }
     Ok(())
 }
@@ -510,8 +511,8 @@ impl kernel::fmt::Display for BadSize {
     }
 }
 
-/// Says how large a disk is.
-fn log_size(dev: &Device<Bound>, disk: &GenDisk<Disks>, change: &str) {
+/// Says how large a disk is, and what is not used of the sectors that the device told.
+fn log_size(dev: &Device<Bound>, disk: &GenDisk<Disks>, change: &str, told: u64) {
     let block = disk.logical_block_size();
     // The limits have seen to it that this does not overflow.
     let bytes = disk.capacity().saturating_mul(limits::SECTOR_SIZE.into());
@@ -520,10 +521,19 @@ fn log_size(dev: &Device<Bound>, disk: &GenDisk<Disks>, change: &str) {
         "[{}] {}{} {}-byte logical blocks ({})\n",
         disk.name(),
         change,
-        bytes.div_ceil(block.max(1).into()),
+        bytes / u64::from(block.max(1)),
         block,
         Size(bytes)
     );
+    let rest = told.saturating_sub(disk.capacity());
+    if rest > 0 {
+        dev_warn!(
+            dev,
+            "[{}] the last {} sectors are no whole block and not used\n",
+            disk.name(),
+            rest
+        );
+    }
 }
 
 /// The module: the block major, and the driver's registration.

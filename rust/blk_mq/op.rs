@@ -48,16 +48,16 @@ impl Op {
     /// A request of the driver itself, which writes to the device.
     pub const DRV_OUT: Self = Self(bindings::req_op_REQ_OP_DRV_OUT);
 
-    /// Takes a `REQ_OP_*` value, be it known or not.
+    /// Takes a `REQ_OP_*` value, be it known or not; none if no operation can have it.
     #[inline]
-    pub fn from_raw(op: u32) -> Self {
-        Self(op & ((1 << bindings::REQ_OP_BITS) - 1))
+    pub fn from_raw(op: u32) -> Option<Self> {
+        (op < 1 << bindings::REQ_OP_BITS).then_some(Self(op))
     }
 
     /// Takes the operation out of a request's `cmd_flags`.
     #[inline]
     pub(crate) fn from_cmd_flags(cmd_flags: bindings::blk_opf_t) -> Self {
-        Self::from_raw(cmd_flags)
+        Self(cmd_flags & ((1 << bindings::REQ_OP_BITS) - 1))
     }
 
     /// The `REQ_OP_*` value.

@@ -109,21 +109,21 @@ mod tests {
     /// D28, K16: an operation that devices do not know is none; nothing falls over.
     #[test]
     fn d28_unknown_operations_are_refused() -> Result {
-        let known = (0..=u8::MAX)
-            .filter(|raw| {
-                let op = Op::from_raw((*raw).into());
-                Mapped::new(op, NO_FLAGS, true).is_some()
-            })
-            .count();
-        check_eq!(known, 12);
+        let mut known = 0;
+        let mut number = 0;
+        while let Some(op) = Op::from_raw(number) {
+            known += u32::from(Mapped::new(op, NO_FLAGS, true).is_some());
+            number += 1;
+        }
+        check_eq!((number, known), (256, 12));
         for op in [Op::DRV_IN, Op::DRV_OUT] {
             check_eq!(Mapped::new(op, NO_FLAGS, true), None);
         }
         Ok(())
     }
 
-    /// K22, K24, D42, SPLIT-FRAME-1: the header comes first and the answer last; the device writes the data of
-    /// reads and reads that of all others.
+    /// K22, K24, D42, SPLIT-FRAME-1: the header comes first and the answer last; the device writes
+    /// the data of reads and reads that of all others.
     #[test]
     fn header_data_answer() -> Result {
         let header = Segment::new(0x1000, 16);
@@ -158,24 +158,41 @@ mod tests {
         Ok(())
     }
 
-    /// A description ends with the first error.
+    /// A description ends with the first error, wherever it comes.
     #[test]
     fn errors_of_the_ring_are_passed_on() -> Result {
-        struct Full;
+        /// Has room for so many segments.
+        struct Room(u32);
 
-        impl Descriptors for Full {
-            fn push_readable(&mut self, _: Segment) -> Result<(), AddError> {
-                Err(AddError::Full)
-            }
-
-            fn push_writable(&mut self, _: Segment) -> Result<(), AddError> {
-                Err(AddError::Full)
+        impl Room {
+            fn take(&mut self) -> Result<(), AddError> {
+                self.0 = self.0.checked_sub(1).ok_or(AddError::Full)?;
+                Ok(())
             }
         }
 
-        let mut full = Full;
-        let begun = Description::begin(&mut full, Kind::Read, Segment::new(0, 16));
-        check_eq!(begun.err(), Some(AddError::Full));
+        impl Descriptors for Room {
+            fn push_readable(&mut self, _: Segment) -> Result<(), AddError> {
+                self.take()
+            }
+
+            fn push_writable(&mut self, _: Segment) -> Result<(), AddError> {
+                self.take()
+            }
+        }
+
+        let describe = |room, kind| {
+            let mut room = Room(room);
+            let mut description = Description::begin(&mut room, kind, Segment::new(0, 16))?;
+            description.data(DmaRange { addr: 0, len: 512 })?;
+            description.end(Segment::new(0, 1))
+        };
+        for kind in [Kind::Read, Kind::Write] {
+            for room in 0..3 {
+                check_eq!(describe(room, kind), Err(AddError::Full));
+            }
+            check_eq!(describe(3, kind), Ok(()));
+        }
         Ok(())
     }
 

@@ -120,7 +120,7 @@ pub struct KernelConfig {
 /// The limits of a disk, all checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The size of the disk in sectors of 512 bytes.
+    /// The size of the disk in sectors of 512 bytes, in whole blocks.
     pub capacity_sectors: u64,
     /// The size of a logical block in bytes.
     pub logical_block_size: u32,
@@ -212,11 +212,11 @@ impl Limits {
         queue: &QueueConfig,
         kernel: &KernelConfig,
     ) -> Result<Self, Refusal> {
-        let capacity_sectors = Self::check_capacity(device.capacity_sectors)?;
         let block = device.blk_size.unwrap_or(SECTOR_SIZE);
         if !block.is_power_of_two() || !(SECTOR_SIZE..=kernel.max_block_size).contains(&block) {
             return Err(Refusal::BlockSize(block));
         }
+        let capacity_sectors = Self::usable_sectors(device.capacity_sectors, block)?;
         let max_segment_size = device
             .size_max
             .unwrap_or(u32::MAX)
@@ -306,13 +306,14 @@ impl Limits {
         }
     }
 
-    /// Refuses a capacity beyond what can be addressed in bytes (K42).
-    pub fn check_capacity(sectors: u64) -> Result<u64, Refusal> {
-        if sectors > MAX_BYTES / u64::from(SECTOR_SIZE) {
-            Err(Refusal::Capacity(sectors))
-        } else {
-            Ok(sectors)
+    /// Returns how many sectors of a capacity can be used: those in whole blocks. Refuses one beyond
+    /// what can be addressed in bytes (K42).
+    pub fn usable_sectors(capacity_sectors: u64, block: u32) -> Result<u64, Refusal> {
+        if capacity_sectors > MAX_BYTES / u64::from(SECTOR_SIZE) {
+            return Err(Refusal::Capacity(capacity_sectors));
         }
+        let sectors_of_block = u64::from(block / SECTOR_SIZE).max(1);
+        Ok(capacity_sectors - capacity_sectors % sectors_of_block)
     }
 
     /// Bounds the segments of a request so that it always fits into an empty queue (H31). Without

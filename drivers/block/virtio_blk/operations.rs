@@ -40,7 +40,10 @@ use crate::{
         Feature,
         Geometry, //
     },
-    queue::RequestQueue,
+    queue::{
+        Lateness,
+        RequestQueue, //
+    },
     report::{
         self,
         Reporting, //
@@ -193,7 +196,8 @@ impl Operations for Disks {
     fn timeout(data: Borrowed<'_, Self::QueueData>, rq: &TimedOut<'_>) -> TimeoutAction {
         let live = data.channel(rq.hw_queue()).and_then(Channel::access);
         if let (Some(live), Some(tag)) = (live, rq.tag()) {
-            if live.handler().time_out(&live, tag) {
+            // Others that are late, too, wait for the same reset.
+            if live.handler().time_out(&live, tag) == Lateness::First {
                 dev_err!(
                     data.dev,
                     "request {} of queue {} timed out, device is reset\n",

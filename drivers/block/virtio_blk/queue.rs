@@ -198,11 +198,14 @@ impl RequestQueue {
     #[inline]
     fn prepare(&self, rq: &mut Request<Disks>) -> Result<(), Status> {
         let kind = match rq.op() {
-            Op::READ => Kind::Read,
-            Op::WRITE => Kind::Write,
-            Op::FLUSH => Kind::Flush,
             Op::DRV_IN => rq.data().kind,
-            op => self.prepare_other(rq, op)?,
+            op => match Mapped::new(op, rq.flags(), self.may_unmap).ok_or(Status::NOTSUPP)? {
+                Mapped::Plain(Kind::ZoneAppend) if !self.may_append(rq.bytes()) => {
+                    return Err(Status::INVAL);
+                }
+                Mapped::Plain(kind) => kind,
+                Mapped::Areas(kind, flags) => Self::list_areas(rq, kind, flags)?,
+            },
         };
         let slot = self.slots.get(rq.tag()).ok_or(Status::IOERR)?;
         slot.prepare(wire::header(kind, rq.ioprio(), rq.sector()));
@@ -213,17 +216,11 @@ impl RequestQueue {
         Ok(())
     }
 
-    /// Prepares what is not common: requests about zones, and those whose data is a list of areas.
+    /// Makes the areas of a request its data.
     #[cold]
-    fn prepare_other(&self, rq: &mut Request<Disks>, op: Op) -> Result<Kind, Status> {
-        match Mapped::new(op, rq.flags(), self.may_unmap).ok_or(Status::NOTSUPP)? {
-            Mapped::Plain(Kind::ZoneAppend) if !self.may_append(rq.bytes()) => Err(Status::INVAL),
-            Mapped::Plain(kind) => Ok(kind),
-            Mapped::Areas(kind, flags) => {
-                rq.set_discard_payload(|range| wire::area(range.sector, range.nr_sectors, flags))?;
-                Ok(kind)
-            }
-        }
+    fn list_areas(rq: &mut Request<Disks>, kind: Kind, flags: u32) -> Result<Kind, Status> {
+        rq.set_discard_payload(|range| wire::area(range.sector, range.nr_sectors, flags))?;
+        Ok(kind)
     }
 
     /// Returns whether so many bytes may be appended to a zone (BLK-ZONE-7).
@@ -327,6 +324,17 @@ impl InFlight {
     }
 }
 
+/// What has become of a request whose time is over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lateness {
+    /// It is done by now.
+    Done,
+    /// It is the first for which the device is reset.
+    First,
+    /// The device is being reset already.
+    Another,
+}
+
 impl RequestQueue {
     /// Takes back what the device has used, and hands it to `done`. Returns how much it was.
     #[inline]
@@ -375,24 +383,33 @@ impl RequestQueue {
     }
 
     /// Has the device reset if it still has a request whose time is over, unless the request is
-    /// done and only the interrupt got lost. Returns whether the device is reset.
-    pub(crate) fn time_out(&self, live: &Live<Self>, tag: u32) -> bool {
+    /// done and only the interrupt got lost.
+    pub(crate) fn time_out(&self, live: &Live<Self>, tag: u32) -> Lateness {
         let mut done = OwnedBatch::new();
         self.poll(live, &mut done.batch());
         done.end();
-        let is_stuck = live.with(|queue, _| {
+        let lateness = live.with(|queue, _| {
+            let is_broken = queue.virtqueue().is_broken();
             let late = queue
                 .tokens_mut()
                 .find(|in_flight| in_flight.rq.tag() == tag);
-            let is_stuck = late
-                .map(|in_flight| in_flight.has_timed_out = true)
-                .is_some();
-            (is_stuck, Submission::Hold)
+            let lateness = match late {
+                None => Lateness::Done,
+                Some(in_flight) => {
+                    in_flight.has_timed_out = true;
+                    if is_broken {
+                        Lateness::Another
+                    } else {
+                        Lateness::First
+                    }
+                }
+            };
+            (lateness, Submission::Hold)
         });
-        if is_stuck {
+        if lateness != Lateness::Done {
             live.fail();
         }
-        is_stuck
+        lateness
     }
 
     /// Looks for requests that are done, without an interrupt. Returns how many there were.

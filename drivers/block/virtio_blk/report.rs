@@ -6,6 +6,11 @@
 //! reports is checked before the block layer sees it: zones come in their order, each where it has
 //! to be, with a type and a state that are known.
 
+use core::sync::atomic::{
+    AtomicBool,
+    Ordering, //
+};
+
 use blk_mq::{
     GenDisk,
     Zone,
@@ -47,6 +52,8 @@ pub(crate) struct Reporting {
     sectors: u64,
     /// How many pages a request can read.
     max_pages: usize,
+    /// Whether the last report made no sense, so that the log has it once.
+    is_bad: AtomicBool,
 }
 
 impl Reporting {
@@ -61,6 +68,7 @@ impl Reporting {
             max_pages: pages_of_request
                 .min(limits.max_segments.into())
                 .clamp(1, MAX_PAGES),
+            is_bad: AtomicBool::new(false),
         })
     }
 
@@ -113,13 +121,15 @@ pub(crate) fn report_zones(
             let descriptor = Descriptor::parse(entry);
             let zone = check(&descriptor, start, reporting.zone_sectors, disk.capacity())
                 .inspect_err(|_| {
-                    dev_err!(
-                        shared.dev,
-                        "[{}] zone at sector {} makes no sense: {:?}\n",
-                        disk.name(),
-                        start,
-                        descriptor
-                    )
+                    if !reporting.is_bad.swap(true, Ordering::Relaxed) {
+                        dev_err!(
+                            shared.dev,
+                            "[{}] zone at sector {} makes no sense: {:?}\n",
+                            disk.name(),
+                            start,
+                            descriptor
+                        );
+                    }
                 })?;
             report.push(&zone)?;
             // No overflow: the zone starts within the capacity.
@@ -129,6 +139,7 @@ pub(crate) fn report_zones(
     if report.reported() == 0 {
         return Err(EINVAL);
     }
+    reporting.is_bad.store(false, Ordering::Relaxed);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 //! Requests about areas: discard, write zeroes, secure erase.
 
-use guest::{Disk, Guest, Vm};
+use guest::{Disk, Guest, Stack, Vm};
 use std::os::unix::fs::MetadataExt;
 
 /// How much of the host's disk an image takes.
@@ -91,6 +91,11 @@ fn limits_are_those_of_the_device() {
     assert_eq!(limit(&mut vm, "vda", "discard_max_hw_bytes"), 1 << 20);
     assert_eq!(limit(&mut vm, "vda", "write_zeroes_max_bytes"), 2 << 20);
     assert_eq!(limit(&mut vm, "vda", "discard_granularity"), 8192);
+    if vm.stack() == Stack::Rust {
+        // U34: the C driver does not tell.
+        let unmapping = limit(&mut vm, "vda", "write_zeroes_unmap_max_hw_bytes");
+        assert_eq!(unmapping, 2 << 20);
+    }
     vm.ok("blkdiscard /dev/vda && blkdiscard -z /dev/vda");
     assert_eq!(limit(&mut vm, "vdb", "discard_max_hw_bytes"), 0);
     assert_eq!(limit(&mut vm, "vdb", "write_zeroes_max_bytes"), 0);

@@ -2,8 +2,9 @@
 
 //! Sizes, numbers and names.
 
-use guest::{Disk, Guest};
+use guest::{Disk, Guest, Vm};
 use qapi::qmp;
+use serde_json::json;
 
 #[test]
 fn blocks_of_4096_bytes_work() {
@@ -17,6 +18,31 @@ fn blocks_of_4096_bytes_work() {
     vm.roundtrip("vda");
     vm.ok("mkfs.ext4 -q /dev/vda && mount /dev/vda /mnt && cp /usr/bin/dash /mnt && umount /mnt");
     vm.ok("e2fsck -fn /dev/vda");
+}
+
+/// A disk of nothing, one of a single sector, and one with less than a block at its end.
+#[test]
+fn odd_sizes_are_served() {
+    let null = |bytes: u64| {
+        Disk::backend(json!({ "driver": "null-co", "size": bytes, "read-zeroes": true }))
+    };
+    let mut vm = Guest::new()
+        .disk(null(0))
+        .disk(null(512))
+        .disk(null((1 << 20) + 1536).option("logical_block_size=4096,physical_block_size=4096"))
+        .boot();
+    let mut read = |disk: &str, block| {
+        vm.ok(&format!(
+            "dd if=/dev/{disk} bs={block} iflag=direct 2>/dev/null | wc -c"
+        ))
+    };
+    assert_eq!(read("vda", 512), "0");
+    assert_eq!(read("vdb", 512), "512");
+    assert_eq!(read("vdc", 4096), (1 << 20).to_string());
+    assert_eq!(vm.ok("cat /sys/block/vda/size"), "0");
+    vm.fails("dd if=/dev/zero of=/dev/vda bs=512 count=1 oflag=direct");
+    vm.ok("dd if=/dev/zero of=/dev/vdb bs=512 count=1 oflag=direct");
+    vm.fails("dd if=/dev/zero of=/dev/vdb bs=512 count=1 seek=1 oflag=direct");
 }
 
 #[test]
@@ -46,6 +72,21 @@ fn twenty_eight_disks_have_28_names() {
 
 mod beyond_c {
     use super::*;
+
+    /// What is no whole block at the end is not used, and the log says so.
+    #[test]
+    fn the_rest_of_a_block_is_not_used() {
+        let disk = Disk::backend(json!({
+            "driver": "null-co", "size": (1 << 20) + 1536, "read-zeroes": true
+        }));
+        let disk = disk.option("logical_block_size=4096,physical_block_size=4096");
+        let mut vm = Guest::new().disk(disk).boot();
+        assert_eq!(vm.ok("cat /sys/block/vda/size"), "2048");
+        vm.wait_for_console(
+            10,
+            "[vda] the last 3 sectors are no whole block and not used",
+        );
+    }
 
     /// D24: names go on with three letters. More devices than QEMU's bus has places for come from
     /// the fake transport.
@@ -105,6 +146,39 @@ fn a_resize_is_seen_at_once() {
         vm.wait_until(10, "grep -q '^change .*/vda .*RESIZE=1' /run/uevents");
     }
     vm.ok("/usr/lib/guest/roundtrip vda 2 60");
+    assert!(vm
+        .console()
+        .contains("[vda] new size: 131072 512-byte logical blocks"));
+}
+
+/// A disk may become smaller than what is mounted on it: what is cut off fails, the rest stays, and
+/// when it is as large as before, so is the file system.
+#[test]
+fn a_disk_may_shrink_below_its_file_system() {
+    let mut vm = Guest::new().disk(Disk::blank(64)).boot();
+    let mut resize = |vm: &mut Vm, mebibytes: i64| {
+        vm.qmp(&qmp::block_resize {
+            device: None,
+            node_name: Some("node0".into()),
+            size: mebibytes << 20,
+        });
+        let is_so = format!("grep -qx {} /sys/block/vda/size", mebibytes * 2048);
+        vm.wait_until(10, &is_so);
+    };
+    vm.ok("mkfs.ext4 -q /dev/vda && mount /dev/vda /mnt
+         cp /usr/bin/dash /mnt && sync");
+    resize(&mut vm, 32);
+    vm.expect_any_error();
+    vm.ok("dd if=/mnt/dash bs=64k iflag=direct | cmp - /usr/bin/dash");
+    vm.fails("dd if=/dev/vda of=/dev/null bs=1M skip=33 count=1 iflag=direct | grep -q .");
+    assert_eq!(
+        vm.ok("dd if=/dev/vda bs=1M skip=31 iflag=direct 2>/dev/null | wc -c"),
+        (1 << 20).to_string()
+    );
+    resize(&mut vm, 64);
+    vm.ok(
+        "umount /mnt && e2fsck -fy /dev/vda && mount /dev/vda /mnt && cmp /mnt/dash /usr/bin/dash",
+    );
 }
 
 #[test]

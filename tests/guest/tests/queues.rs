@@ -49,6 +49,18 @@ fn small_queues_without_indirect_descriptors_work() {
     roundtrip_all(&mut vm);
 }
 
+/// K87: a request takes one entry of the ring, or two at least where it cannot be described
+/// indirectly.
+#[test]
+fn a_queue_is_as_deep_as_its_ring_has_room() {
+    let mut vm = Guest::new()
+        .disk(Disk::blank(16))
+        .disk(Disk::blank(16).option("indirect_desc=off"))
+        .boot();
+    assert_eq!(vm.ok("cat /sys/block/vda/mq/0/nr_tags"), "256");
+    assert_eq!(vm.ok("cat /sys/block/vdb/mq/0/nr_tags"), "128");
+}
+
 fn queue_counts(cpus: u32) {
     let mut vm = Guest::new()
         .cpus(cpus)

@@ -33,7 +33,11 @@ const IS_STUCK: &str = "look() { awk '{ print $5, $9 }' /sys/block/vda/stat; }
 
 /// A guest with eight megabytes that differ from page to page in `/run/data`.
 fn guest() -> Vm {
-    let mut vm = Guest::new().checking_leaks().cpus(2).boot();
+    prepared(Guest::new())
+}
+
+fn prepared(guest: Guest) -> Vm {
+    let mut vm = guest.checking_leaks().cpus(2).boot();
     vm.expect_any_error();
     vm.ok("head -c 8388608 /dev/urandom > /run/data");
     vm
@@ -122,6 +126,31 @@ mod beyond_c {
             assert_eq!(lines(&log, USED_AGAIN), 1, "{log}");
             unload(&mut vm);
         }
+    }
+
+    /// K105: sixteen requests that are never answered are one reset and one line in the log; those
+    /// in flight beside them are asked for again and are all done.
+    #[test]
+    fn many_late_requests_are_one_reset() {
+        let mut vm = prepared(Guest::new().with_tools());
+        vm.ok("echo 2000 > /sys/module/virtio_blk/parameters/io_timeout");
+        load(
+            &mut vm,
+            "num_queues=1 fault=7 fault_after=200 fault_count=16",
+        );
+        vm.wait_until(10, "[ -b /dev/vda ]");
+        vm.ok("dd if=/run/data of=/dev/vda bs=1M oflag=direct");
+        let report = vm.ok_within(
+            60,
+            "fio --name=late --filename=/dev/vda --rw=randread --bs=4k --size=8m --direct=1 \
+                 --ioengine=io_uring --iodepth=32 2>&1 || true",
+        );
+        assert!(report.contains("Connection timed out"), "{report}");
+        vm.ok("cmp -n 8388608 /run/data /dev/vda");
+        let log = vm.ok("dmesg");
+        assert_eq!(lines(&log, "timed out, device is reset"), 1, "{log}");
+        assert_eq!(lines(&log, USED_AGAIN), 1, "{log}");
+        unload(&mut vm);
     }
 
     /// A request that is done, of which no interrupt told, needs no reset.

@@ -92,10 +92,32 @@ fn capacity_beyond_the_byte_range_is_refused() {
         })
     };
     assert_eq!(with(0).unwrap().capacity_sectors, 0);
+    assert_eq!(with(1).unwrap().capacity_sectors, 1);
     assert_eq!(with(largest).unwrap().capacity_sectors, largest);
     for sectors in [largest + 1, 1 << 63, u64::MAX] {
         assert_eq!(with(sectors), Err(Refusal::Capacity(sectors)));
     }
+}
+
+/// A block that is not there as a whole is not part of the disk.
+#[test]
+fn capacity_is_in_whole_blocks() {
+    let with = |capacity_sectors, block| {
+        let config = DeviceConfig {
+            capacity_sectors,
+            blk_size: Some(block),
+            ..PLAIN
+        };
+        limits(config).unwrap().capacity_sectors
+    };
+    assert_eq!(with(2049, 512), 2049);
+    assert_eq!(with(2049, 1024), 2048);
+    for rest in 0..8 {
+        assert_eq!(with(2048 + rest, 4096), 2048);
+        assert_eq!(with(rest, 4096), 0);
+    }
+    let largest = (i64::MAX as u64) / 512;
+    assert_eq!(with(largest, 4096), largest - largest % 8);
 }
 
 #[test]
