@@ -100,14 +100,22 @@ impl Iterator for Capabilities<'_> {
 
 /// Returns how long a BAR is; 0 if there is none of that number, neither in memory nor I/O space.
 pub fn bar_len(dev: &pci::Device<Bound>, bar: u8) -> u64 {
+    len_in(dev, bar, bindings::IORESOURCE_MEM | bindings::IORESOURCE_IO)
+}
+
+/// Returns how long a BAR in memory is; 0 if there is none of that number.
+pub fn memory_bar_len(dev: &pci::Device<Bound>, bar: u8) -> u64 {
+    len_in(dev, bar, bindings::IORESOURCE_MEM)
+}
+
+fn len_in(dev: &pci::Device<Bound>, bar: u8, spaces: u32) -> u64 {
     if usize::from(bar) >= BARS {
         return 0;
     }
     // SAFETY: The device is valid, and it has a resource of that number.
     let flags = unsafe { bindings::rust_ext_pci_resource_flags(as_raw(dev), bar.into()) };
     // CAST: A long has at least 32 bits.
-    let known = (bindings::IORESOURCE_MEM | bindings::IORESOURCE_IO) as c_ulong;
-    if flags & known == 0 {
+    if flags & spaces as c_ulong == 0 {
         return 0;
     }
     dev.resource_len(bar.into()).unwrap_or(0)

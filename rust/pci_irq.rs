@@ -179,7 +179,7 @@ pub struct Registration<'a, T: Handler + Send + 'static> {
     vector: u16,
     action: KBox<Action<T>>,
     hint: Option<KBox<CpumaskVar>>,
-    _vectors: Arc<Vectors<'a>>,
+    vectors: Arc<Vectors<'a>>,
 }
 
 impl<'a, T: Handler + Send + 'static> Registration<'a, T> {
@@ -215,7 +215,7 @@ impl<'a, T: Handler + Send + 'static> Registration<'a, T> {
             vector,
             action,
             hint: None,
-            _vectors: vectors.clone(),
+            vectors: vectors.clone(),
         })
     }
 
@@ -230,8 +230,12 @@ impl<'a, T: Handler + Send + 'static> Registration<'a, T> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, and what `irq_set_affinity_and_hint()` says.
+    /// `EINVAL` for a vector that was allocated with an affinity, and `ENOMEM`. That none of the CPUs
+    /// is online is not told.
     pub fn set_affinity(&mut self, mask: Option<&Cpumask>) -> Result {
+        if self.vectors.affinity(self.vector).is_some() {
+            return Err(EINVAL);
+        }
         let mut hint = match mask {
             Some(mask) => {
                 let mut copy = KBox::new(CpumaskVar::new_zero(GFP_KERNEL)?, GFP_KERNEL)?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! PCI drivers whose devices lose their state and get it back: system sleep, hibernation, and
-//! function resets.
+//! PCI drivers whose devices lose their state and get it back: system sleep, hibernation, function
+//! resets, and errors on the bus.
 //!
 //! [`kernel::pci::Driver`] has no operations for these. A driver implements [`Driver`] beside it
 //! and is registered with [`Adapter`] instead of [`kernel::pci::Adapter`].
@@ -18,10 +18,14 @@ use kernel::{
     container_of,
     device::{
         self,
-        Bound, //
+        Bound,
+        Core, //
     },
     driver,
-    error::from_result,
+    error::{
+        from_result,
+        to_result, //
+    },
     pci,
     prelude::*,
     types::Opaque, //
@@ -30,7 +34,7 @@ use kernel::{
 /// What a driver does about its device's state.
 ///
 /// All operations are called with the lock of the PCI device held, while the driver is bound, and
-/// may sleep. The PCI core saves and restores the configuration space and the MSI-X table.
+/// may sleep. The configuration space and the MSI-X table are saved and restored around them.
 pub trait Driver: pci::Driver {
     /// Stops the device before a sleep in which its memory stays powered.
     ///
@@ -65,6 +69,74 @@ pub trait Driver: pci::Driver {
 
     /// Uses the device again after the reset.
     fn reset_done<'bound>(dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>);
+
+    /// Hears of an error that hardware could not correct, here or at a device beside this one, and
+    /// says what the device needs (Documentation/PCI/pci-error-recovery.rst). If the devices cannot
+    /// be given what they need, this is called once more, with [`ChannelState::Failed`], and nothing
+    /// follows.
+    fn error_detected<'bound>(
+        dev: &'bound pci::Device<Bound>,
+        data: Pin<&Self::Data<'bound>>,
+        channel: ChannelState,
+    ) -> Recovery;
+
+    /// Hears that the device was reset, whatever it needed, and says whether it is there. Its
+    /// configuration space has the contents again that were saved last, by [`save_state`] or by the
+    /// PCI core.
+    fn slot_reset<'bound>(
+        dev: &'bound pci::Device<Bound>,
+        data: Pin<&Self::Data<'bound>>,
+    ) -> Recovery;
+
+    /// Uses the device again after an error.
+    fn error_resume<'bound>(dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>);
+}
+
+/// How the way to a device is after an error: `pci_channel_state_t`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelState {
+    /// It works, but something that was under way may be lost.
+    Normal,
+    /// Nothing comes through until a reset; registers must not be accessed.
+    Frozen,
+    /// There is no help.
+    Failed,
+}
+
+impl ChannelState {
+    fn new(state: bindings::pci_channel_state_t) -> Self {
+        match state {
+            bindings::pci_channel_io_normal => Self::Normal,
+            bindings::pci_channel_io_frozen => Self::Frozen,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// What a device needs after an error: the part of `pci_ers_result_t` that is of use so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Recovery {
+    /// Nothing: its driver can help itself.
+    CanRecover = bindings::pci_ers_result_PCI_ERS_RESULT_CAN_RECOVER,
+    /// Nothing any more.
+    Recovered = bindings::pci_ers_result_PCI_ERS_RESULT_RECOVERED,
+    /// A reset.
+    NeedReset = bindings::pci_ers_result_PCI_ERS_RESULT_NEED_RESET,
+    /// More than there is.
+    Disconnect = bindings::pci_ers_result_PCI_ERS_RESULT_DISCONNECT,
+}
+
+/// Keeps what the configuration space of a device holds, for after a reset. The device has been set
+/// up, but for its interrupts.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub fn save_state(dev: &pci::Device<Core<'_>>) -> Result {
+    let pdev: *const pci::Device<Core<'_>> = dev;
+    // SAFETY: The device is valid, and `Device` is a transparent wrapper of the C structure.
+    to_result(unsafe { bindings::pci_save_state(pdev.cast_mut().cast()) })
 }
 
 /// An adapter for the registration of a [`Driver`].
@@ -115,6 +187,9 @@ impl<T: Driver> Adapter<T> {
     const ERRORS: &'static bindings::pci_error_handlers = &bindings::pci_error_handlers {
         reset_prepare: Some(Self::reset_prepare),
         reset_done: Some(Self::reset_done),
+        error_detected: Some(Self::error_detected),
+        slot_reset: Some(Self::slot_reset),
+        resume: Some(Self::error_resume),
         ..pin_init::zeroed()
     };
 
@@ -180,5 +255,27 @@ impl<T: Driver> Adapter<T> {
     extern "C" fn reset_done(pdev: *mut bindings::pci_dev) {
         // SAFETY: As in `reset_prepare`.
         unsafe { Self::with_data(pdev, |dev, data| T::reset_done(dev, data)) }
+    }
+
+    extern "C" fn error_detected(
+        pdev: *mut bindings::pci_dev,
+        state: bindings::pci_channel_state_t,
+    ) -> bindings::pci_ers_result_t {
+        let channel = ChannelState::new(state);
+        // SAFETY: As in `reset_prepare`.
+        unsafe { Self::with_data(pdev, |dev, data| T::error_detected(dev, data, channel)) as u32 }
+    }
+
+    extern "C" fn slot_reset(pdev: *mut bindings::pci_dev) -> bindings::pci_ers_result_t {
+        // SAFETY: The PCI core calls this with the lock of a bound device held that was reset.
+        unsafe {
+            bindings::pci_restore_state(pdev);
+            Self::with_data(pdev, |dev, data| T::slot_reset(dev, data)) as u32
+        }
+    }
+
+    extern "C" fn error_resume(pdev: *mut bindings::pci_dev) {
+        // SAFETY: As in `reset_prepare`.
+        unsafe { Self::with_data(pdev, |dev, data| T::error_resume(dev, data)) }
     }
 }

@@ -26,6 +26,8 @@ mod attributes;
 mod bus;
 #[path = "virtio/config.rs"]
 pub mod config;
+#[path = "virtio/connection.rs"]
+mod connection;
 #[path = "virtio/debug.rs"]
 mod debug;
 #[path = "virtio/device.rs"]

@@ -21,7 +21,7 @@
 //! device and deletes the queues, then the mappings, the claim on the BARs, and the device's
 //! being enabled go.
 //!
-//! Not done: the legacy interface, virtual functions, and recovery from PCI errors.
+//! Not done: the legacy interface, and virtual functions.
 
 #[path = "virtio_pci/capability.rs"]
 mod capability;
@@ -53,6 +53,10 @@ use kernel::{
     prelude::*,
     sync::Mutex,
     InPlaceModule, //
+};
+use pci_pm::{
+    ChannelState,
+    Recovery, //
 };
 use virtio::{
     id::DeviceId,
@@ -136,13 +140,13 @@ impl pci_pm::Driver for PciDriver {
     }
 
     fn freeze<'bound>(dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) -> Result {
-        data.with_registration(|registration| registration.with_lock(virtio::Device::freeze))?;
+        data.with_registration(|registration| registration.freeze())?;
         pci_io::stop_dma(dev);
         Ok(())
     }
 
     fn thaw<'bound>(_dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) -> Result {
-        data.with_registration(|registration| registration.with_lock(virtio::Device::restore))
+        data.with_registration(|registration| registration.restore())
     }
 
     fn reset_prepare<'bound>(dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) {
@@ -157,6 +161,50 @@ impl pci_pm::Driver for PciDriver {
             dev_warn!(dev, "Reset done failure: {:?}\n", error);
         }
     }
+
+    fn error_detected<'bound>(
+        dev: &'bound pci::Device<Bound>,
+        data: Pin<&Self::Data<'bound>>,
+        channel: ChannelState,
+    ) -> Recovery {
+        match channel {
+            // The device can be reset without the bus. It is not used until it is clear that no
+            // other device wants a reset of all.
+            ChannelState::Normal => {
+                data.cut_off();
+                Recovery::CanRecover
+            }
+            ChannelState::Frozen => {
+                dev_warn!(dev, "frozen state error detected, reset device\n");
+                data.cut_off();
+                Recovery::NeedReset
+            }
+            // Perhaps for the sake of another device: what this one answers decides.
+            ChannelState::Failed => {
+                dev_warn!(dev, "failure state error detected\n");
+                data.reconnect(dev);
+                Recovery::Disconnect
+            }
+        }
+    }
+
+    fn slot_reset<'bound>(
+        dev: &'bound pci::Device<Bound>,
+        data: Pin<&Self::Data<'bound>>,
+    ) -> Recovery {
+        // Whoever was not told of an error has used it until now.
+        data.cut_off();
+        if pci_io::is_present(dev) {
+            Recovery::Recovered
+        } else {
+            Recovery::Disconnect
+        }
+    }
+
+    fn error_resume<'bound>(dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) {
+        dev_info!(dev, "restart after error\n");
+        data.reconnect(dev);
+    }
 }
 
 impl<'bound> DriverData<'bound> {
@@ -168,6 +216,20 @@ impl<'bound> DriverData<'bound> {
         match &mut *self.registration.lock() {
             Some(registration) => f(registration),
             None => Ok(()),
+        }
+    }
+
+    /// Takes the device out of use after an error on the bus.
+    fn cut_off(&self) {
+        if let Some(registration) = &*self.registration.lock() {
+            registration.cut_off();
+        }
+    }
+
+    /// Uses the device again after an error on the bus, if it answers.
+    fn reconnect(&self, dev: &pci::Device<Bound>) {
+        if let Err(error) = self.with_registration(Registration::reconnect) {
+            dev_err!(dev, "cannot be used again after an error: {:?}\n", error);
         }
     }
 }
@@ -183,6 +245,9 @@ fn register<'bound>(
     let hardware = Hardware::new(dev).map_err(|error| error.report(dev))?;
     // Registering the device may bind a driver, which needs it.
     dev.set_master();
+    if let Err(error) = pci_pm::save_state(dev) {
+        dev_warn!(dev, "no recovery from errors on the bus: {:?}\n", error);
+    }
     let dev: &pci::Device<Bound> = dev;
     Registration::new(dev.as_ref(), id, PciTransport::new(dev, hardware))
 }

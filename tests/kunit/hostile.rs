@@ -270,9 +270,9 @@ mod tests {
     #[test]
     fn broken_queue_refuses_buffers() -> Result {
         let rig = Rig::plain()?;
-        rig.bound().freeze()?;
+        rig.freeze()?;
         check_eq!(rig.add(1, 0, 1)?, Some(AddError::Broken));
-        rig.bound().restore()?;
+        rig.restore()?;
         check!(works(&rig)?);
         check!(rig.finish());
         Ok(())

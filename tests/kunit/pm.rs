@@ -34,12 +34,12 @@ mod tests {
     fn b35_freeze_and_restore() -> Result {
         let rig = Rig::new(Offer::PLAIN.with(5), NO_QUEUES)?;
         rig.trace().clear();
-        rig.bound().freeze()?;
+        rig.freeze()?;
         check!(rig.trace().is(&[Event::Driver(Step::Freeze)]));
 
         rig.trace().clear();
         let features = rig.bound().features();
-        rig.bound().restore()?;
+        rig.restore()?;
         check!(rig.trace().is(&[
             Event::Reset,
             Event::Status(0x1),
@@ -66,14 +66,14 @@ mod tests {
             // Used, but not taken back yet.
             check!(rig.serve(7)?.is_some());
             rig.trace().clear();
-            rig.bound().freeze()?;
+            rig.freeze()?;
             check!(*rig.returned()? == [(0, 7)]);
             check_eq!(rig.trace().count(Event::Driver(Step::Unused)), 3);
             check_eq!(rig.script().tokens(), 0);
             check_eq!(rig.status(), 0);
 
             rig.trace().clear();
-            rig.bound().restore()?;
+            rig.restore()?;
             check!(rig.trace().is(&[
                 Event::Reset,
                 Event::Status(0x1),
@@ -98,10 +98,10 @@ mod tests {
     #[test]
     fn b35_changes_wait_until_restore() -> Result {
         let rig = Rig::new(Offer::PLAIN, NO_QUEUES)?;
-        rig.bound().freeze()?;
+        rig.freeze()?;
         rig.bound().config_changed();
         check_eq!(rig.trace().count(Event::Driver(Step::ConfigChanged)), 0);
-        rig.bound().restore()?;
+        rig.restore()?;
         check_eq!(rig.trace().count(Event::Driver(Step::ConfigChanged)), 1);
         check!(rig.finish());
         Ok(())
@@ -115,7 +115,7 @@ mod tests {
             ..Plan::NORMAL
         };
         let rig = Rig::new(Offer::PLAIN, plan)?;
-        check!(rig.bound().freeze() == Err(EBUSY));
+        check!(rig.freeze() == Err(EBUSY));
         check_eq!(rig.status(), 0xf);
         rig.bound().config_changed();
         check_eq!(rig.trace().count(Event::Driver(Step::ConfigChanged)), 1);
@@ -128,8 +128,8 @@ mod tests {
     fn b27_failed_is_remembered() -> Result {
         let rig = Rig::new(Offer::PLAIN.fault(Fault::FeaturesRefused), Plan::NORMAL)?;
         check!(!rig.has_driver());
-        rig.bound().freeze()?;
-        rig.bound().restore()?;
+        rig.freeze()?;
+        rig.restore()?;
         check_eq!(rig.status(), 0x81);
         check!(rig.finish());
         Ok(())
@@ -142,8 +142,8 @@ mod tests {
         let offer = Offer::PLAIN.with(5).fault(Fault::FeaturesShrink);
         let rig = Rig::new(offer, NO_QUEUES)?;
         check!(rig.bound().features().contains(5));
-        rig.bound().freeze()?;
-        check!(rig.bound().restore() == Err(ENODEV));
+        rig.freeze()?;
+        check!(rig.restore() == Err(ENODEV));
         check_eq!(rig.status(), 0x83);
         check_eq!(rig.trace().count(Event::Driver(Step::Restore)), 0);
         check!(rig.finish());
@@ -159,12 +159,12 @@ mod tests {
                 .registers(|registers| registers.set_fault(fault));
         };
         set_fault(Fault::FeaturesRefused);
-        rig.bound().freeze()?;
-        check!(rig.bound().restore() == Err(ENODEV));
+        rig.freeze()?;
+        check!(rig.restore() == Err(ENODEV));
         check_eq!(rig.status(), 0x83);
         set_fault(Fault::None);
-        rig.bound().freeze()?;
-        rig.bound().restore()?;
+        rig.freeze()?;
+        rig.restore()?;
         check_eq!(rig.status(), 0xf);
         check!(rig.finish());
         Ok(())
@@ -230,7 +230,7 @@ mod tests {
     fn b35_restore_without_freeze() -> Result {
         let rig = Rig::plain()?;
         check_eq!(rig.add(0, 1, 1)?, None);
-        check!(rig.bound().restore() == Err(EBUSY));
+        check!(rig.restore() == Err(EBUSY));
         check_eq!(rig.status(), 0x83);
         check!(rig.finish());
         Ok(())

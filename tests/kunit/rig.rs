@@ -187,6 +187,26 @@ impl Rig {
         unsafe { core_device::bound(self.device()) }
     }
 
+    /// Has the driver stop its use of the device.
+    pub fn freeze(&self) -> Result {
+        self.device.freeze()
+    }
+
+    /// Has the driver use the device again.
+    pub fn restore(&self) -> Result {
+        self.device.restore()
+    }
+
+    /// Has the transport lose the device.
+    pub fn cut_off(&self) {
+        self.device.cut_off();
+    }
+
+    /// Has the transport find the device again.
+    pub fn reconnect(&mut self) -> Result {
+        self.device.reconnect()
+    }
+
     /// Has the transport reset the device.
     pub fn reset_by_transport(&mut self) -> Result {
         self.device.prepare_reset();

@@ -74,6 +74,7 @@ pub mod rig;
 mod block;
 mod bus;
 mod config;
+mod connection;
 mod features;
 mod hostile;
 mod notice;

@@ -92,26 +92,12 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         Features::from_words(words)
     }
 
-    /// Takes the device's lock for config changes and calls `f` with the C structure.
-    fn with_config_lock<R>(&self, f: impl FnOnce(&mut ConfigNotice) -> R) -> R {
+    /// Calls `f` with the device's lock for config changes held.
+    pub(crate) fn with_config_lock<R>(&self, f: impl FnOnce() -> R) -> R {
         let raw = self.as_raw();
         // SAFETY: By the type invariant the lock is initialized.
         let flags = unsafe { bindings::rust_ext_spin_lock_irqsave(&raw mut (*raw).config_lock) };
-        // SAFETY: The three flags are only touched with the lock held.
-        let mut notice = unsafe {
-            ConfigNotice {
-                core_enabled: (*raw).config_core_enabled,
-                driver_disabled: (*raw).config_driver_disabled,
-                pending: (*raw).config_change_pending,
-            }
-        };
-        let result = f(&mut notice);
-        // SAFETY: As above.
-        unsafe {
-            (*raw).config_core_enabled = notice.core_enabled;
-            (*raw).config_driver_disabled = notice.driver_disabled;
-            (*raw).config_change_pending = notice.pending;
-        }
+        let result = f();
         // SAFETY: The lock was taken above, with these flags.
         unsafe {
             bindings::rust_ext_spin_unlock_irqrestore(&raw mut (*raw).config_lock, flags);
@@ -119,12 +105,35 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
         result
     }
 
+    /// Calls `f` with what the lock for config changes protects.
+    fn with_notice<R>(&self, f: impl FnOnce(&mut ConfigNotice) -> R) -> R {
+        let raw = self.as_raw();
+        self.with_config_lock(|| {
+            // SAFETY: The three flags are only touched with the lock held.
+            let mut notice = unsafe {
+                ConfigNotice {
+                    core_enabled: (*raw).config_core_enabled,
+                    driver_disabled: (*raw).config_driver_disabled,
+                    pending: (*raw).config_change_pending,
+                }
+            };
+            let result = f(&mut notice);
+            // SAFETY: As above.
+            unsafe {
+                (*raw).config_core_enabled = notice.core_enabled;
+                (*raw).config_driver_disabled = notice.driver_disabled;
+                (*raw).config_change_pending = notice.pending;
+            }
+            result
+        })
+    }
+
     /// Passes a change of the device's configuration on to its driver, or keeps it until the
     /// driver wants to hear of it (VIRTIO 1.4, 2.3 "Notifications").
     ///
     /// Called by transports, in any context.
     pub fn config_changed(&self) {
-        self.with_config_lock(|notice| self.deliver(notice));
+        self.with_notice(|notice| self.deliver(notice));
     }
 
     fn deliver(&self, notice: &mut ConfigNotice) {
@@ -146,7 +155,7 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
 
     /// Sets whether changes are delivered at all; one that was kept is delivered now.
     pub(crate) fn set_config_core_enabled(&self, enabled: bool) {
-        self.with_config_lock(|notice| {
+        self.with_notice(|notice| {
             notice.core_enabled = enabled;
             if enabled && notice.pending {
                 self.deliver(notice);
@@ -282,12 +291,12 @@ impl Device<Bound> {
     /// Lets the driver hold reports of config changes back; see
     /// [`enable_config_changes`](Self::enable_config_changes).
     pub fn disable_config_changes(&self) {
-        self.with_config_lock(|notice| notice.driver_disabled = true);
+        self.with_notice(|notice| notice.driver_disabled = true);
     }
 
     /// Ends [`disable_config_changes`](Self::disable_config_changes) and delivers what was kept.
     pub fn enable_config_changes(&self) {
-        self.with_config_lock(|notice| {
+        self.with_notice(|notice| {
             notice.driver_disabled = false;
             if notice.pending {
                 self.deliver(notice);
@@ -296,9 +305,13 @@ impl Device<Bound> {
     }
 
     /// Returns whether what the device has in flight will not come back, unless it is being reset
-    /// just now: it does not answer any more, it says that it needs a reset (CORE-STATUS-4), or it has been reset behind the
-    /// driver's back, as one that was taken out and put back in.
+    /// just now: it does not answer any more, or [is cut off](Self::is_cut_off), it says that it
+    /// needs a reset (CORE-STATUS-4), or it has been reset behind the driver's back, as one that was
+    /// taken out and put back in.
     pub fn is_gone(&self) -> bool {
+        if self.is_cut_off() {
+            return true;
+        }
         let status = self.status();
         status.is_gone()
             || status.contains(Status::NEEDS_RESET)

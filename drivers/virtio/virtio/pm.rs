@@ -2,9 +2,8 @@
 
 //! Devices that lose their state, and get it back: suspend, and a reset by the transport.
 //!
-//! A transport calls these, and they may sleep; [`freeze`](Device::freeze) and
-//! [`restore`](Device::restore) want the device's lock held. Only [`restart`](Device::restart) is
-//! also called by `virtio_ring`, at any time. The way back repeats the
+//! A transport calls these on its [`Registration`]; they take the device's lock and may sleep. Only
+//! [`restart`](Device::restart) is called by `virtio_ring`, at any time. The way back repeats the
 //! initialization sequence (VIRTIO 1.4, 3.1.1 "Driver Requirements: Device Initialization") with
 //! the features that were agreed on before, as the driver has built on these.
 
@@ -34,8 +33,26 @@ use crate::{
 };
 
 impl<T: Transport> Registration<T> {
-    /// Has the driver stop its use of the device before the transport resets it. Takes the device's
-    /// lock.
+    /// Has the driver stop its use of the device before the system is suspended.
+    ///
+    /// # Errors
+    ///
+    /// What the driver says; the device is in use as before, then.
+    pub fn freeze(&self) -> Result {
+        self.with_lock(Device::freeze)
+    }
+
+    /// Sets the device up again after the system was suspended, and has the driver use it again.
+    ///
+    /// # Errors
+    ///
+    /// `ETIMEDOUT` if the device does not finish its reset, `ENODEV` if it does not offer the
+    /// features any more that were agreed on, and what the driver says. `FAILED` is set, then.
+    pub fn restore(&self) -> Result {
+        self.with_lock(Device::restore)
+    }
+
+    /// Has the driver stop its use of the device before the transport resets it.
     ///
     /// A driver that cannot do that would be left with a dead device. It is taken off instead, and
     /// [`finish_reset`](Self::finish_reset) binds it again.
@@ -53,11 +70,10 @@ impl<T: Transport> Registration<T> {
     }
 
     /// Sets the device up again after the transport has reset it, and has the driver use it again.
-    /// Takes the device's lock.
     ///
     /// # Errors
     ///
-    /// As [`Device::restore`], and what the driver core says.
+    /// As [`restore`](Self::restore), and what the driver core says.
     pub fn finish_reset(&mut self) -> Result {
         let is_driver_due = mem::take(&mut self.is_driver_due);
         if is_driver_due {
@@ -76,28 +92,16 @@ impl<T: Transport> Registration<T> {
 type Operation = unsafe extern "C" fn(*mut bindings::virtio_device) -> c_int;
 
 impl Device<Bound> {
-    /// Has the driver stop its use of the device before the system is suspended.
-    ///
-    /// # Errors
-    ///
-    /// What the driver says; the device is in use as before, then.
-    pub fn freeze(&self) -> Result {
+    fn freeze(&self) -> Result {
         self.stop(BoundDriver::of(self).and_then(|driver| driver.raw().freeze))
     }
 
-    /// Sets the device up again after the system was suspended, and has the driver use it again.
-    ///
-    /// # Errors
-    ///
-    /// `ETIMEDOUT` if the device does not finish its reset, `ENODEV` if it does not offer the
-    /// features any more that were agreed on, and what the driver says. `FAILED` is set, then.
-    pub fn restore(&self) -> Result {
+    fn restore(&self) -> Result {
         let operation = BoundDriver::of(self).and_then(|driver| driver.raw().restore);
         self.set_up_again(operation)
     }
 
-    /// Has the driver stop its use of the device before the transport resets it; `EOPNOTSUPP` if
-    /// the driver cannot do that.
+    /// `EOPNOTSUPP` if the driver cannot stop.
     fn prepare_reset(&self) -> Result {
         let prepare = match BoundDriver::of(self) {
             Some(driver) => Some(driver.raw().reset_prepare.ok_or(EOPNOTSUPP)?),
@@ -106,8 +110,6 @@ impl Device<Bound> {
         self.stop(prepare)
     }
 
-    /// Sets the device up again after the transport has reset it; the errors are those of
-    /// [`restore`](Self::restore).
     fn finish_reset(&self) -> Result {
         let done = match BoundDriver::of(self) {
             Some(driver) => Some(driver.raw().reset_done.ok_or(EOPNOTSUPP)?),
@@ -119,8 +121,9 @@ impl Device<Bound> {
     /// Has the driver stop, and keeps what the device will have forgotten.
     fn stop(&self, operation: Option<Operation>) -> Result {
         self.set_config_core_enabled(false);
+        let status = self.status();
         // SAFETY: The field is only used in this file, with the device's lock held.
-        unsafe { (*self.as_raw()).failed = self.status().contains(Status::FAILED) };
+        unsafe { (*self.as_raw()).failed = !status.is_gone() && status.contains(Status::FAILED) };
         self.call(operation)
             .inspect_err(|_| self.set_config_core_enabled(true))
     }
@@ -170,7 +173,7 @@ impl Device<Bound> {
     ///
     /// # Errors
     ///
-    /// As [`restore`](Self::restore), with `use_again` for the driver.
+    /// As [`Registration::restore`], with `use_again` for the driver.
     pub fn restart(&self, use_again: impl FnOnce() -> Result) -> Result {
         self.agree_again()
             .and_then(|_| use_again())

@@ -23,6 +23,7 @@ use kernel::{
 
 use crate::{
     bus,
+    connection::Connection,
     debug::DeviceDir,
     id::DeviceId,
     ops::{
@@ -44,7 +45,8 @@ use crate::{
 ///
 /// - From registration until the [`Registration`] is dropped, `transport` points to its data, and
 ///   `debug` is null or points to what it has.
-/// - `recovery` is null or valid, and only used with the device's lock held.
+/// - `recovery` is null or valid. It is written with both the device's lock and that for config
+///   changes held, and read with either.
 #[repr(C)]
 pub(crate) struct Instance {
     vdev: bindings::virtio_device,
@@ -56,6 +58,8 @@ pub(crate) struct Instance {
     recovery: *mut bindings::work_struct,
     /// What the bus has in debugfs for the device; none if there is no memory for that.
     debug: *const DeviceDir,
+    /// Whether the transport gets through to the device.
+    connection: Connection,
 }
 
 // SAFETY: C structures, integers and pointers may be all zeroes.
@@ -133,10 +137,38 @@ pub(crate) unsafe fn set_recovery(
 ) {
     if let Some(instance) = instance(dev) {
         let work = work.map_or(core::ptr::null_mut(), NonNull::as_ptr);
-        // SAFETY: The pointer is valid; by the invariants nobody else uses the field.
-        // INVARIANT: The caller's promise.
-        unsafe { (*instance.cast_mut()).recovery = work };
+        dev.with_config_lock(|| {
+            // SAFETY: `instance` is valid; both locks are held.
+            // INVARIANT: The caller's promise.
+            unsafe { (*instance.cast_mut()).recovery = work };
+        });
     }
+}
+
+/// Has a device reset by the work that [`set_recovery`] stored, soon. Returns whether there is any.
+/// Called in any context.
+pub(crate) fn schedule_recovery(dev: &Device<Bound>) -> bool {
+    let Some(instance) = instance(dev) else {
+        return false;
+    };
+    dev.with_config_lock(|| {
+        // SAFETY: `instance` is valid, and the lock for config changes is held, so that the work
+        // stays if there is any.
+        unsafe {
+            let work = (*instance).recovery;
+            if !work.is_null() {
+                bindings::rust_ext_schedule_work(work);
+            }
+            !work.is_null()
+        }
+    })
+}
+
+/// Returns the state of the connection to a device, if its transport is a Rust one.
+pub(crate) fn connection(dev: &Device<Bound>) -> Option<&Connection> {
+    // SAFETY: `instance` is valid while the device is registered, which `dev` borrows it as. The
+    // field is only used through shared references.
+    instance(dev).map(|instance| unsafe { &(*instance).connection })
 }
 
 /// Returns whether work was stored that resets a device when it fails. Called with the device's lock
@@ -247,16 +279,21 @@ impl<T: Transport> Registration<T> {
     }
 
     /// Calls `f` with the device while no driver is bound to it or taken off it. Sleeps.
-    pub fn with_lock<R>(&self, f: impl FnOnce(&Device<Bound>) -> R) -> R {
-        let dev = self.instance.as_ptr().cast::<bindings::virtio_device>();
+    pub(crate) fn with_lock<R>(&self, f: impl FnOnce(&Device<Bound>) -> R) -> R {
+        let dev = self.bound();
+        // SAFETY: By the type invariant the device is registered.
+        unsafe { bindings::rust_ext_device_lock(&raw mut (*dev.as_raw()).dev) };
+        let result = f(dev);
+        // SAFETY: The lock was taken above.
+        unsafe { bindings::rust_ext_device_unlock(&raw mut (*dev.as_raw()).dev) };
+        result
+    }
+
+    /// Returns the device as its driver has it, if there is one.
+    pub(crate) fn bound(&self) -> &Device<Bound> {
         // SAFETY: By the type invariant the device is registered, which is all that `Bound` means
         // on this bus.
-        unsafe {
-            bindings::rust_ext_device_lock(&raw mut (*dev).dev);
-            let result = f(Device::from_raw(dev));
-            bindings::rust_ext_device_unlock(&raw mut (*dev).dev);
-            result
-        }
+        unsafe { Device::from_raw(self.instance.as_ptr().cast()) }
     }
 
     /// Takes the driver off the device, as if somebody had unbound it. Sleeps.

@@ -163,12 +163,13 @@ pub unsafe trait Transport: Send + Sync + Sized {
     /// The CPUs that the interrupt of queue `index` goes to.
     fn vq_affinity(&self, index: u32) -> Option<&Cpumask>;
 
-    /// Has the interrupt of queue `index` go to the CPUs in `mask`; with none, wherever the kernel
-    /// or user space wants. Queues that share an interrupt share this, too.
+    /// Has the interrupt of queue `index` go to the CPUs in `mask`; with none it stays where it is,
+    /// and user space is not told any more that it should. Queues that share an interrupt share this,
+    /// too.
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a queue without an interrupt, and what the kernel says.
+    /// `EINVAL` for a queue without an interrupt, or with one that the kernel has spread, `ENOMEM`.
     fn set_vq_affinity(&self, index: u16, mask: Option<&Cpumask>) -> Result {
         let _ = (index, mask);
         Err(EOPNOTSUPP)

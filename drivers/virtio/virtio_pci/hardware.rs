@@ -129,7 +129,7 @@ impl Hardware {
 /// Finds the structures of a device.
 fn find_layout(dev: &pci::Device<Bound>) -> Result<Layout, Defect> {
     let mut found = Found::default();
-    let bars = bar_lengths(dev);
+    let bars = bar_lengths(|bar| pci_io::bar_len(dev, bar));
     for_each_capability(dev, |bytes| found.add(bytes, &bars));
     found.layout()
 }
@@ -137,7 +137,7 @@ fn find_layout(dev: &pci::Device<Bound>) -> Result<Layout, Defect> {
 /// Finds a region of memory that a device shares, by its id. The log says if it cannot be used.
 pub(crate) fn shared_memory(dev: &pci::Device<Bound>, id: u8) -> Option<SharedMemory> {
     let mut found = Ok(None);
-    let bars = bar_lengths(dev);
+    let bars = bar_lengths(|bar| pci_io::memory_bar_len(dev, bar));
     for_each_capability(dev, |bytes| {
         // The first is taken, if it can be used or not.
         if found == Ok(None) {
@@ -155,11 +155,11 @@ pub(crate) fn shared_memory(dev: &pci::Device<Bound>, id: u8) -> Option<SharedMe
     })
 }
 
-/// Returns the length of each BAR, 0 for those that are not there.
-fn bar_lengths(dev: &pci::Device<Bound>) -> [u64; capability::BARS] {
+/// Returns the length of each BAR, as `len_of` tells it by its number.
+fn bar_lengths(len_of: impl Fn(u8) -> u64) -> [u64; capability::BARS] {
     let mut bars = [0; capability::BARS];
     for (bar, len) in (0..).zip(&mut bars) {
-        *len = pci_io::bar_len(dev, bar);
+        *len = len_of(bar);
     }
     bars
 }

@@ -19,8 +19,9 @@ const FIRST_QUEUE_VECTOR: u16 = 1;
 /// How interrupts are given to the configuration and to the queues.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum VectorPlan {
-    /// A vector for configuration changes and one for each queue that has a callback. If there are
-    /// fewer, but two for queues at least, neighbours share one.
+    /// A vector for configuration changes and one for each queue that has a callback.
+    PerQueue,
+    /// A vector for configuration changes and two or more for the queues, of which some share one.
     Spread,
     /// A vector for configuration changes and one that all queues share.
     Shared,
@@ -30,17 +31,20 @@ pub(crate) enum VectorPlan {
 
 impl VectorPlan {
     /// All plans, the best first.
-    pub(crate) const ALL: [Self; 3] = [Self::Spread, Self::Shared, Self::Line];
+    pub(crate) const ALL: [Self; 4] = [Self::PerQueue, Self::Spread, Self::Shared, Self::Line];
 
     /// Returns the least and the largest number of vectors that the plan has a use for, with queues
-    /// of which `with_callback` have a callback; none for the line, nor if there are more than can
-    /// be numbered.
+    /// of which `with_callback` have a callback. None for the line, if there are more than can be
+    /// numbered, or if another plan does the same.
     pub(crate) fn vectors(self, with_callback: u16) -> Option<RangeInclusive<u16>> {
         match self {
-            Self::Spread => {
-                let most = with_callback.checked_add(FIRST_QUEUE_VECTOR)?;
-                Some(most.min(FIRST_QUEUE_VECTOR + 2)..=most)
+            Self::PerQueue => {
+                let count = with_callback.checked_add(FIRST_QUEUE_VECTOR)?;
+                Some(count..=count)
             }
+            // One less than with a vector each.
+            Self::Spread if with_callback > 2 => Some(FIRST_QUEUE_VECTOR + 2..=with_callback),
+            Self::Spread => None,
             Self::Shared => Some(FIRST_QUEUE_VECTOR + 1..=FIRST_QUEUE_VECTOR + 1),
             Self::Line => None,
         }
@@ -74,7 +78,7 @@ impl Spread {
     /// Returns the vector of the `nth` queue with a callback, counted from 0; none on the line. A
     /// queue that is polled has none at all.
     ///
-    /// Queues that share one are neighbours, as the CPUs are that one interrupt goes to.
+    /// Queues that share one are neighbours.
     pub(crate) fn vector(self, nth: u16) -> Option<u16> {
         if nth >= self.queues {
             return None;

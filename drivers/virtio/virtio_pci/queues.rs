@@ -334,11 +334,11 @@ impl<'a> Active<'a> {
         Some((&self.vectors, queue.vector?))
     }
 
-    /// Has the interrupt of queue `index` go to the CPUs in `mask`, or anywhere.
+    /// Has the interrupt of queue `index` go to the CPUs in `mask`, or stay where it is.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the queue has no vector, `ENOMEM`, and what the kernel says of the CPUs.
+    /// `EINVAL` if the queue has no vector, or one that was spread over the CPUs, and `ENOMEM`.
     pub(crate) fn set_affinity(&mut self, index: u16, mask: Option<&Cpumask>) -> Result {
         let queue = self.queues.get(usize::from(index)).ok_or(EINVAL)?;
         let vector = queue.vector.ok_or(EINVAL)?;
@@ -379,8 +379,9 @@ fn allocate<'a>(
     }
     let counts = plan.vectors(request.with_callback()?).ok_or(ENOSPC)?;
     let mut affinity = match plan {
-        // The vector of the configuration is not spread.
-        VectorPlan::Spread => request
+        // The vector of the configuration is not spread. Nor are vectors that queues share: the kernel
+        // would shut one down with the last of its CPUs, and others may use the queues.
+        VectorPlan::PerQueue => request
             .affinity
             .map(|affinity| affinity.with_pre_vectors(1)),
         _ => None,

@@ -228,12 +228,12 @@ impl<H: Handler> ReadyQueues<'_, H> {
     }
 
     /// Has the interrupt of a queue, numbered as it was asked for, go to the CPUs in `mask`; with
-    /// none, wherever the kernel or user space wants. Sleeps.
+    /// none it stays where it is, and user space is not told any more that it should. Sleeps.
     ///
     /// # Errors
     ///
-    /// `ENOENT` if there is no such queue, `EINVAL` if it has no interrupt that could be moved,
-    /// `ENOMEM`, and what the transport says.
+    /// `ENOENT` if there is no such queue, `EINVAL` if it has no interrupt, or one that was spread
+    /// over the CPUs when the queues were asked for, `ENOMEM`, and what the transport says.
     pub fn set_affinity(&self, queue: usize, mask: Option<&Cpumask>) -> Result {
         self.0.found.set_affinity(queue, mask)
     }

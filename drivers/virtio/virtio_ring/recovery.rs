@@ -189,14 +189,16 @@ impl<'bound, H: Handler> Guard<'bound, H> {
     /// Resets a device that has failed and has it used again, or gives it up.
     fn recover(&self) {
         let mut mode = self.mode.lock();
-        if matches!(*mode, Mode::Suspended | Mode::Closed) {
+        // One that is cut off comes back here when it is found.
+        if matches!(*mode, Mode::Suspended | Mode::Closed) || self.dev.is_cut_off() {
             return;
         }
+        let was_lost = self.dev.take_found();
         let status = self.dev.device_status();
         let needs_reset = status.contains(Status::NEEDS_RESET);
-        // One that somebody else has reset may be another device by now.
-        let is_ours = !status.is_gone() && status.contains(Status::DRIVER_OK);
-        if is_ours && !needs_reset && !self.has_broken_queue() {
+        // One that somebody else than the transport has reset may be another device by now.
+        let is_ours = !status.is_gone() && (was_lost || status.contains(Status::DRIVER_OK));
+        if is_ours && !was_lost && !needs_reset && !self.has_broken_queue() {
             // A reset that came before has mended what this one was about.
             return;
         }
@@ -214,6 +216,8 @@ impl<'bound, H: Handler> Guard<'bound, H> {
         }
         self.stop();
         match self.dev.restart(|| self.resume()) {
+            // It was lost meanwhile.
+            _ if self.dev.is_cut_off() => self.for_each_live(crate::Live::break_queue),
             Ok(()) => {
                 dev_warn!(self.dev, "device was reset and is used again\n");
                 // Its configuration may be another by now.
@@ -331,6 +335,7 @@ impl<'bound, H: Handler> Guard<'bound, H> {
             Mode::Live => return Err(EBUSY),
             Mode::Retired | Mode::Closed => return Err(ENODEV),
         }
+        self.dev.take_found();
         self.resume()
             .inspect_err(|_| self.for_each_live(crate::Live::break_queue))?;
         *mode = Mode::Live;

@@ -77,8 +77,8 @@ pub(crate) type KernelRing = Ring<CpuBarriers, KVec<DescState>>;
 ///
 /// # Invariants
 ///
-/// - `vq` is the first field, so that a pointer to it is a pointer to the whole. It is in its device's
-///   list of queues until it is dropped.
+/// - `vq` is the first field, so that a pointer to it is a pointer to the whole. It is in the list of
+///   its device, or its list head is all zeroes and it never was.
 /// - `ring` lies in `memory`; only the holder of the driver's side touches it.
 #[repr(C)]
 pub struct Virtqueue {
@@ -355,8 +355,8 @@ impl Virtqueue {
 
 impl Drop for Virtqueue {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the queue is in the list of its device, of which it holds a
-        // reference. One that could not even be allocated is in none.
+        // SAFETY: The queue holds a reference of its device, and its list head is as the function
+        // wants it, by the type invariant.
         unsafe { bindings::rust_ext_virtio_remove_queue(self.dev.as_raw(), self.vq.get()) };
     }
 }

@@ -20,7 +20,7 @@ fn vectors_of(queues: u16, vectors: u16) -> Vec<u16> {
 /// M25: as many vectors as there are queues with a callback, and one more.
 #[test]
 fn each_queue_with_a_callback_has_a_vector_of_its_own() {
-    assert_eq!(VectorPlan::Spread.vectors(4), Some(3..=5));
+    assert_eq!(VectorPlan::PerQueue.vectors(4), Some(5..=5));
     assert_eq!(vectors_of(4, 5), [1, 2, 3, 4]);
     assert!(Spread::new(4, 5).is_one_each());
     assert_eq!(Spread::new(4, 5).queue_vectors(), 1..5);
@@ -28,15 +28,18 @@ fn each_queue_with_a_callback_has_a_vector_of_its_own() {
     assert_eq!(Spread::new(4, 5).vector(4), None);
     // No plan has a use for more.
     assert_eq!(vectors_of(2, 5), [1, 2]);
-    assert_eq!(VectorPlan::Spread.vectors(0), Some(1..=1));
-    assert_eq!(VectorPlan::Spread.vectors(1), Some(2..=2));
-    assert_eq!(VectorPlan::Spread.vectors(2), Some(3..=3));
-    assert_eq!(VectorPlan::Spread.vectors(u16::MAX), None);
+    assert_eq!(VectorPlan::PerQueue.vectors(0), Some(1..=1));
+    assert_eq!(VectorPlan::PerQueue.vectors(u16::MAX), None);
 }
 
 /// M28: queues that share a vector are neighbours, and no vector has two queues more than another.
 #[test]
 fn few_vectors_are_spread_evenly() {
+    assert_eq!(VectorPlan::Spread.vectors(4), Some(3..=4));
+    assert_eq!(VectorPlan::Spread.vectors(3), Some(3..=3));
+    assert_eq!(VectorPlan::Spread.vectors(u16::MAX), Some(3..=u16::MAX));
+    // A vector each, or one for both.
+    assert_eq!(VectorPlan::Spread.vectors(2), None);
     assert_eq!(vectors_of(4, 3), [1, 1, 2, 2]);
     assert_eq!(vectors_of(5, 3), [1, 1, 1, 2, 2]);
     assert_eq!(vectors_of(4, 4), [1, 1, 2, 3]);
@@ -59,7 +62,7 @@ fn few_vectors_are_spread_evenly() {
 /// M27, M29: one vector is left for all queues, or none and the line.
 #[test]
 fn one_vector_is_shared_and_a_line_needs_none() {
-    assert_eq!(VectorPlan::ALL[1..], [VectorPlan::Shared, VectorPlan::Line]);
+    assert_eq!(VectorPlan::ALL[2..], [VectorPlan::Shared, VectorPlan::Line]);
     assert_eq!(VectorPlan::Shared.vectors(100), Some(2..=2));
     assert_eq!(vectors_of(100, 2), [1; 100]);
     assert_eq!(VectorPlan::Line.vectors(100), None);
