@@ -30,16 +30,27 @@ pub(crate) enum Mapped {
     Areas(Kind, u32),
 }
 
+/// Maps the operations that most requests have; nothing for the others.
+#[inline]
+pub(crate) fn common_kind(op: Op) -> Option<Kind> {
+    match op {
+        Op::READ => Some(Kind::Read),
+        Op::WRITE => Some(Kind::Write),
+        Op::FLUSH => Some(Kind::Flush),
+        _ => None,
+    }
+}
+
 impl Mapped {
     /// Maps an operation of the block layer; nothing for one that devices do not know (D28, K16),
     /// nor for those that the driver makes itself. `may_unmap` says whether the device can free what
     /// it fills with zeroes.
-    #[inline]
+    #[cold]
     pub(crate) fn new(op: Op, flags: CmdFlags, may_unmap: bool) -> Option<Self> {
+        if let Some(kind) = common_kind(op) {
+            return Some(Self::Plain(kind));
+        }
         Some(match op {
-            Op::READ => Self::Plain(Kind::Read),
-            Op::WRITE => Self::Plain(Kind::Write),
-            Op::FLUSH => Self::Plain(Kind::Flush),
             Op::ZONE_APPEND => Self::Plain(Kind::ZoneAppend),
             Op::ZONE_OPEN => Self::Plain(Kind::ZoneOpen),
             Op::ZONE_CLOSE => Self::Plain(Kind::ZoneClose),

@@ -47,6 +47,7 @@ use crate::{
         SECTOR_SIZE, //
     },
     mapping::{
+        common_kind,
         pieces,
         Description,
         Mapped, //
@@ -197,15 +198,9 @@ impl RequestQueue {
     /// Fills in the slot of a request and maps its data. Needs no lock.
     #[inline]
     fn prepare(&self, rq: &mut Request<Disks>) -> Result<(), Status> {
-        let kind = match rq.op() {
-            Op::DRV_IN => rq.data().kind,
-            op => match Mapped::new(op, rq.flags(), self.may_unmap).ok_or(Status::NOTSUPP)? {
-                Mapped::Plain(Kind::ZoneAppend) if !self.may_append(rq.bytes()) => {
-                    return Err(Status::INVAL);
-                }
-                Mapped::Plain(kind) => kind,
-                Mapped::Areas(kind, flags) => Self::list_areas(rq, kind, flags)?,
-            },
+        let kind = match common_kind(rq.op()) {
+            Some(kind) => kind,
+            None => self.prepare_other(rq)?,
         };
         let slot = self.slots.get(rq.tag()).ok_or(Status::IOERR)?;
         slot.prepare(wire::header(kind, rq.ioprio(), rq.sector()));
@@ -216,11 +211,22 @@ impl RequestQueue {
         Ok(())
     }
 
-    /// Makes the areas of a request its data.
+    /// Prepares what is not common: requests of the driver's own, those about zones, and those whose
+    /// data is a list of areas.
     #[cold]
-    fn list_areas(rq: &mut Request<Disks>, kind: Kind, flags: u32) -> Result<Kind, Status> {
-        rq.set_discard_payload(|range| wire::area(range.sector, range.nr_sectors, flags))?;
-        Ok(kind)
+    fn prepare_other(&self, rq: &mut Request<Disks>) -> Result<Kind, Status> {
+        if rq.op() == Op::DRV_IN {
+            return Ok(rq.data().kind);
+        }
+        let mapped = Mapped::new(rq.op(), rq.flags(), self.may_unmap);
+        match mapped.ok_or(Status::NOTSUPP)? {
+            Mapped::Plain(Kind::ZoneAppend) if !self.may_append(rq.bytes()) => Err(Status::INVAL),
+            Mapped::Plain(kind) => Ok(kind),
+            Mapped::Areas(kind, flags) => {
+                rq.set_discard_payload(|range| wire::area(range.sector, range.nr_sectors, flags))?;
+                Ok(kind)
+            }
+        }
     }
 
     /// Returns whether so many bytes may be appended to a zone (BLK-ZONE-7).

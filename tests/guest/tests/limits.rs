@@ -156,7 +156,7 @@ fn a_resize_is_seen_at_once() {
 #[test]
 fn a_disk_may_shrink_below_its_file_system() {
     let mut vm = Guest::new().disk(Disk::blank(64)).boot();
-    let mut resize = |vm: &mut Vm, mebibytes: i64| {
+    let resize = |vm: &mut Vm, mebibytes: i64| {
         vm.qmp(&qmp::block_resize {
             device: None,
             node_name: Some("node0".into()),
