@@ -267,11 +267,10 @@ impl<T: Driver> Adapter<T> {
     }
 
     extern "C" fn slot_reset(pdev: *mut bindings::pci_dev) -> bindings::pci_ers_result_t {
-        // SAFETY: The PCI core calls this with the lock of a bound device held that was reset.
-        unsafe {
-            bindings::pci_restore_state(pdev);
-            Self::with_data(pdev, |dev, data| T::slot_reset(dev, data)) as u32
-        }
+        // SAFETY: The PCI core calls this for a device that was reset.
+        unsafe { bindings::pci_restore_state(pdev) };
+        // SAFETY: As in `reset_prepare`.
+        unsafe { Self::with_data(pdev, |dev, data| T::slot_reset(dev, data)) as u32 }
     }
 
     extern "C" fn error_resume(pdev: *mut bindings::pci_dev) {

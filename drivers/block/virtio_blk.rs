@@ -227,7 +227,7 @@ impl virtio::Driver for VirtioBlk {
             return;
         };
         data.queues.settle();
-        if data.queues.is_closed() || dev.is_gone() {
+        if data.queues.is_closed() || (dev.is_gone() && !dev.is_cut_off()) {
             // Nothing in flight will ever come back.
             // Fail it first: file systems that are told wait for requests that they have sent.
             data.queues.fail();

@@ -21,6 +21,9 @@
 //! device and deletes the queues, then the mappings, the claim on the BARs, and the device's
 //! being enabled go.
 //!
+//! After an error on the bus the device is cut off, until the bus has recovered and the device is
+//! reset by whoever has its queues.
+//!
 //! Not done: the legacy interface, and virtual functions.
 
 #[path = "virtio_pci/capability.rs"]
@@ -51,7 +54,13 @@ use kernel::{
     new_mutex,
     pci,
     prelude::*,
-    sync::Mutex,
+    sync::{
+        atomic::{
+            AtomicFlag,
+            Relaxed, //
+        },
+        Mutex, //
+    },
     InPlaceModule, //
 };
 use pci_pm::{
@@ -90,6 +99,8 @@ struct DriverData<'bound> {
     /// The virtio device, until it is unbound.
     #[pin]
     registration: Mutex<Option<Registration<PciTransport<'bound>>>>,
+    /// Whether the device was left as it was when the system was suspended.
+    is_state_kept: AtomicFlag,
 }
 
 impl pci::Driver for PciDriver {
@@ -108,6 +119,7 @@ impl pci::Driver for PciDriver {
                     Some(registration),
                     "virtio_pci::DriverData::registration"
                 ),
+                is_state_kept: AtomicFlag::new(false),
             }))
         })
     }
@@ -126,14 +138,17 @@ impl pci::Driver for PciDriver {
 
 impl pci_pm::Driver for PciDriver {
     fn suspend<'bound>(dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) -> Result {
-        if pci_io::keeps_state(dev) {
+        let is_kept = pci_io::keeps_state(dev);
+        data.is_state_kept.store(is_kept, Relaxed);
+        if is_kept {
             return Ok(());
         }
         Self::freeze(dev, data)
     }
 
     fn resume<'bound>(dev: &'bound pci::Device<Bound>, data: Pin<&Self::Data<'bound>>) -> Result {
-        if pci_io::keeps_state(dev) {
+        // The device may say something else by now.
+        if data.is_state_kept.load(Relaxed) {
             return Ok(());
         }
         Self::thaw(dev, data)

@@ -83,6 +83,49 @@ mod tests {
         Ok(())
     }
 
+    /// M45: errors on the bus do not count as failures of the device, of which it may have few.
+    #[test]
+    fn m45_lost_again_and_again() -> Result {
+        let mut rig = Rig::plain()?;
+        for number in 0..10 {
+            check_eq!(rig.add(number, 0, 1)?, None);
+            rig.cut_off();
+            rig.trace().clear();
+            rig.reconnect()?;
+            check!(rig.wait_for_recovery());
+            check!(rig.wait_for(|| !rig.is_broken()));
+        }
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// M45, B35: a device that is lost while the system sleeps wakes up when it is found.
+    #[test]
+    fn m45_lost_in_its_sleep() -> Result {
+        let mut rig = Rig::plain()?;
+        rig.freeze()?;
+        rig.cut_off();
+        rig.trace().clear();
+        rig.restore()?;
+        check_eq!(rig.trace().count(Event::Reset), 0);
+        rig.reconnect()?;
+        check!(rig.wait_for_recovery());
+        check!(rig.wait_for(|| !rig.is_broken()));
+        check_eq!(rig.add(1, 0, 1)?, None);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// M45: a device that goes while it is lost is not waited for.
+    #[test]
+    fn m45_removed_while_lost() -> Result {
+        let rig = Rig::plain()?;
+        check_eq!(rig.add(1, 0, 1)?, None);
+        rig.cut_off();
+        check!(rig.finish());
+        Ok(())
+    }
+
     /// M45: a device without a driver, or whose driver has no queues, is led to where it was.
     #[test]
     fn m45_found_without_queues() -> Result {

@@ -202,6 +202,12 @@ impl Rig {
         self.device.cut_off();
     }
 
+    /// Returns whether the first queue is out of use.
+    pub fn is_broken(&self) -> bool {
+        self.driver(|queue| (queue.virtqueue().is_broken(), Submission::Hold))
+            .unwrap_or(true)
+    }
+
     /// Has the transport find the device again.
     pub fn reconnect(&mut self) -> Result {
         self.device.reconnect()

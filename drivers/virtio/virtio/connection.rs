@@ -2,8 +2,8 @@
 
 //! Devices that their transport loses and finds again, as after an error on a bus.
 //!
-//! Nothing here takes the device's lock: whoever has it may be waiting for the very device. What a
-//! lost device has in flight stays with it until it was reset, as it may be at work on that.
+//! A lost device is found without its lock: whoever has that may be waiting for the very device.
+//! What it has in flight stays with it until it was reset, as it may be at work on that.
 
 use kernel::{
     device::Bound,
@@ -57,8 +57,21 @@ impl<T: Transport> Registration<T> {
         if let Some(connection) = registration::connection(self.bound()) {
             connection.set(State::CutOff);
         }
-        // After that: who makes them whole again looks at the state afterwards.
+        // After that: who makes them whole again, which the transport does not let happen at the same
+        // time, looks at the state afterwards.
         self.transport().break_queues();
+    }
+
+    /// Ends [`cut_off`](Self::cut_off) for a transport that is about to wait for the device's lock,
+    /// so that whoever waits for the device comes to an end.
+    pub(crate) fn let_go(&self) {
+        let dev = self.bound();
+        if dev.is_cut_off() {
+            if let Some(connection) = registration::connection(dev) {
+                connection.set(State::Found);
+            }
+            registration::schedule_recovery(dev);
+        }
     }
 
     /// Ends [`cut_off`](Self::cut_off): the device is reset and used again, and what it had in flight
@@ -75,9 +88,11 @@ impl<T: Transport> Registration<T> {
         if registration::schedule_recovery(self.bound()) {
             return Ok(());
         }
-        self.bound().take_found();
+        // A driver that is bound just now may get its recovery meanwhile, and looks for itself.
         self.prepare_reset();
-        self.finish_reset()
+        let result = self.finish_reset();
+        self.bound().take_found();
+        result
     }
 }
 
@@ -86,6 +101,11 @@ impl Device<Bound> {
     /// leaves that for later.
     pub fn is_cut_off(&self) -> bool {
         registration::connection(self).is_some_and(|connection| connection.is(State::CutOff))
+    }
+
+    /// Returns whether nothing has befallen the device that has not been put right.
+    pub fn is_connected(&self) -> bool {
+        registration::connection(self).is_none_or(|connection| connection.is(State::Connected))
     }
 
     /// Returns, once, whether the transport has found the device again, which has to be reset then.

@@ -57,6 +57,7 @@ impl<T: Transport> Registration<T> {
     /// A driver that cannot do that would be left with a dead device. It is taken off instead, and
     /// [`finish_reset`](Self::finish_reset) binds it again.
     pub fn prepare_reset(&mut self) {
+        self.let_go();
         let Err(error) = self.with_lock(Device::prepare_reset) else {
             return;
         };
@@ -137,6 +138,10 @@ impl Device<Bound> {
     }
 
     fn set_up_again(&self, operation: Option<Operation>) -> Result {
+        if self.is_cut_off() {
+            // It is set up when it is found.
+            return self.call(operation);
+        }
         if BoundDriver::of(self).is_none() {
             self.reset()
                 .inspect_err(|_| self.add_status(Status::FAILED))?;

@@ -83,8 +83,9 @@ impl<'a> BoundDriver<'a> {
 pub(crate) fn probe(dev: &Device<Bound>) -> Result {
     let driver = BoundDriver::of(dev).ok_or(ENODEV)?;
 
-    // A failed attempt before this one has left its mark; only a reset takes it off (D6).
-    if dev.status() != Status::ACKNOWLEDGE {
+    // A failed attempt before this one has left its mark; only a reset takes it off (D6). One that
+    // was lost may be in any state.
+    if dev.take_found() || dev.status() != Status::ACKNOWLEDGE {
         dev.reset()?;
         dev.add_status(Status::ACKNOWLEDGE);
     }

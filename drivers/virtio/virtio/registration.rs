@@ -322,6 +322,7 @@ impl<T: Transport> Registration<T> {
 
 impl<T: Transport> Drop for Registration<T> {
     fn drop(&mut self) {
+        self.let_go();
         let vdev = self.instance.as_ptr().cast::<bindings::virtio_device>();
         // SAFETY: By the type invariant the device is registered. Once it is not, nothing calls
         // the transport, which is dropped after this, as are the directory and the number in its name.

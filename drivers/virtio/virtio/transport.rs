@@ -85,6 +85,7 @@ pub struct SharedMemory {
 /// - When [`synchronize_callbacks`](Self::synchronize_callbacks) or `del_vqs` returns, no callback
 ///   that began before still runs; after `del_vqs` none begins.
 /// - Queues are broken, so that nobody notifies the device, before `del_vqs` returns.
+/// - [`break_queues`](Self::break_queues) and [`restore_vqs`](Self::restore_vqs) exclude each other.
 #[vtable]
 pub unsafe trait Transport: Send + Sync + Sized {
     /// The length of the device configuration space in bytes, 0 if there is none.

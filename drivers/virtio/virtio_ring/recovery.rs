@@ -5,8 +5,8 @@
 //! A device that breaks the rules of a ring, or that its driver has found to be stuck, is reset
 //! from a work item. What it had in flight is given back to the handlers, and the device is led
 //! through its initialization again (VIRTIO 1.4, 2.1.1 "Driver Requirements: Device Status Field").
-//! One that fails again and again is given up. The same steps serve a driver whose device loses
-//! its state while the system is suspended.
+//! One that fails again and again is given up. The same steps serve a device that its transport has
+//! lost and found again, and a driver whose device loses its state while the system is suspended.
 
 use core::ptr::NonNull;
 
@@ -144,7 +144,7 @@ impl<'bound, H: Handler> Guard<'bound, H> {
             restarts <- new_mutex!(Restarts { since: None, count: 0 }),
             watched <- new_mutex!(Watched { used: 0, idle: 0 }),
             configure <- new_mutex!(None),
-            mode <- new_mutex!(Mode::Live),
+            mode <- new_mutex!(Mode::Suspended),
             // Nothing depends on them.
             _debugfs: show(dev, channels).unwrap_or_default(),
         })
@@ -189,12 +189,12 @@ impl<'bound, H: Handler> Guard<'bound, H> {
     /// Resets a device that has failed and has it used again, or gives it up.
     fn recover(&self) {
         let mut mode = self.mode.lock();
-        // One that is cut off comes back here when it is found.
+        let status = self.dev.device_status();
+        // One that is cut off comes back here when it is found; what it says until then means nothing.
         if matches!(*mode, Mode::Suspended | Mode::Closed) || self.dev.is_cut_off() {
             return;
         }
         let was_lost = self.dev.take_found();
-        let status = self.dev.device_status();
         let needs_reset = status.contains(Status::NEEDS_RESET);
         // One that somebody else than the transport has reset may be another device by now.
         let is_ours = !status.is_gone() && (was_lost || status.contains(Status::DRIVER_OK));
@@ -205,19 +205,20 @@ impl<'bound, H: Handler> Guard<'bound, H> {
         if needs_reset && is_ours {
             dev_err!(self.dev, "device needs a reset\n");
         }
-        if *mode == Mode::Retired || !is_ours {
+        if !is_ours || (*mode == Mode::Retired && !was_lost) {
             self.close(&mut mode);
             return;
         }
-        if !self.restarts.lock().allow() {
+        // What the transport met is not the device's fault.
+        if !was_lost && !self.restarts.lock().allow() {
             dev_err!(self.dev, "device fails again and again, it is given up\n");
             self.close(&mut mode);
             return;
         }
         self.stop();
         match self.dev.restart(|| self.resume()) {
-            // It was lost meanwhile.
-            _ if self.dev.is_cut_off() => self.for_each_live(crate::Live::break_queue),
+            // It was lost meanwhile, or even found: this is done once more.
+            _ if !self.dev.is_connected() => self.for_each_live(crate::Live::break_queue),
             Ok(()) => {
                 dev_warn!(self.dev, "device was reset and is used again\n");
                 // Its configuration may be another by now.
@@ -264,8 +265,11 @@ impl<'bound, H: Handler> Guard<'bound, H> {
 
     /// Makes the device live for the first time.
     pub(crate) fn start(&self) {
-        let _mode = self.mode.lock();
+        let mut mode = self.mode.lock();
         self.go_live();
+        *mode = Mode::Live;
+        // The transport may have lost the device since its queues were set up.
+        self.check();
     }
 
     /// Lets interrupts through, sets `DRIVER_OK` (CORE-INIT-11), and only then notifies the device
@@ -335,6 +339,11 @@ impl<'bound, H: Handler> Guard<'bound, H> {
             Mode::Live => return Err(EBUSY),
             Mode::Retired | Mode::Closed => return Err(ENODEV),
         }
+        if self.dev.is_cut_off() {
+            // The queues stay out of use until it is found.
+            *mode = Mode::Live;
+            return Ok(());
+        }
         self.dev.take_found();
         self.resume()
             .inspect_err(|_| self.for_each_live(crate::Live::break_queue))?;
@@ -373,7 +382,7 @@ impl<'bound, H: Handler> Guard<'bound, H> {
             let watch = kernel::container_of!(work, bindings::delayed_work, work);
             &*kernel::container_of!(Opaque::cast_from(watch).cast_mut(), Self, watch)
         };
-        if this.is_stuck() {
+        if !this.dev.is_cut_off() && this.is_stuck() {
             dev_err!(this.dev, "device does not answer, its requests fail\n");
             this.for_each_live(crate::Live::fail);
         } else {
