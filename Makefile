@@ -34,8 +34,9 @@ kunit: ## The KUnit suites, in a guest.
 .PHONY: bench bench-ring profile
 bench: ## Measure the Rust stack beside C [MODE=deterministic|wall] [CASES=<text in names>].
 	@scripts/setup bench && scripts/bench run $(if $(MODE),--mode "$(MODE)") $(if $(CASES),--cases "$(CASES)")
-bench-ring: ## The ring alone, on the host, beside that of the crate virtio-drivers.
-	@scripts/setup test && cd tests/ring-bench && cargo bench --target-dir ../../target/ring-bench
+bench-ring: ## The ring alone, on the host, beside those of C and of the crate virtio-drivers.
+	@scripts/setup test && VIRTIO_KSRC=$$(scripts/kernel source) && export VIRTIO_KSRC && \
+		cd tests/ring-bench && cargo bench --target-dir ../../target/ring-bench
 profile: ## Where the instructions of one I/O go, by function [CASE=<name>] [STACK=rust|c].
 	@scripts/setup bench && scripts/bench profile $(if $(CASE),--case "$(CASE)") $(if $(STACK),--stack "$(STACK)")
 

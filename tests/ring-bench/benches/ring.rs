@@ -10,6 +10,7 @@ use criterion::{
 };
 use ring_bench::{
     Form,
+    Kernels,
     Ours,
     Ring,
     Theirs, //
@@ -33,6 +34,7 @@ fn round<R: Ring>(criterion: &mut Criterion, form: Form, name: &str) {
 fn all(criterion: &mut Criterion) {
     for form in [Form::Direct, Form::Indirect] {
         round::<Ours>(criterion, form, "virtio_ring");
+        round::<Kernels>(criterion, form, "C");
         round::<Theirs>(criterion, form, "virtio-drivers");
     }
 }

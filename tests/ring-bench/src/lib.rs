@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Two drivers' rings with one device.
+//! Three drivers' rings with one device.
 //!
-//! [`Ours`] is the ring of `virtio_ring`, [`Theirs`] that of the crate `virtio-drivers`, which
-//! serves small systems. Each goes once around: a buffer is added, the device is asked whether it
+//! [`Ours`] is the ring of `virtio_ring`, [`Kernels`] that of the kernel's C stack, and [`Theirs`]
+//! that of the crate `virtio-drivers`, which serves small systems. Each goes once around: a buffer is added, the device is asked whether it
 //! wants to know, uses the buffer, and the driver takes it back. The [`Peer`] that plays the device
-//! is the same for both.
+//! is the same for all. The C ring allocates each indirect table, here by malloc.
 //!
 //! `virtio-drivers` is told of slices and asks for their addresses; here that is the identity, and
 //! costs it a call for each range. Ours is told of addresses.
 
+mod kernels;
 mod ours;
 mod peer;
 mod theirs;
 
 pub use self::{
+    kernels::Kernels,
     ours::Ours,
     peer::Peer,
     theirs::Theirs, //
