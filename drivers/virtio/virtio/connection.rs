@@ -65,13 +65,17 @@ impl<T: Transport> Registration<T> {
     /// Ends [`cut_off`](Self::cut_off) for a transport that is about to wait for the device's lock,
     /// so that whoever waits for the device comes to an end.
     pub(crate) fn let_go(&self) {
-        let dev = self.bound();
-        if dev.is_cut_off() {
-            if let Some(connection) = registration::connection(dev) {
-                connection.set(State::Found);
-            }
-            registration::schedule_recovery(dev);
+        if self.bound().is_cut_off() {
+            self.find();
         }
+    }
+
+    /// Has the device reset by its recovery, soon. Returns whether it has any.
+    fn find(&self) -> bool {
+        if let Some(connection) = registration::connection(self.bound()) {
+            connection.set(State::Found);
+        }
+        registration::schedule_recovery(self.bound())
     }
 
     /// Ends [`cut_off`](Self::cut_off): the device is reset and used again, and what it had in flight
@@ -82,10 +86,7 @@ impl<T: Transport> Registration<T> {
     /// Those of [`finish_reset`](Self::finish_reset), for a device that has no
     /// [recovery](Device::set_recovery). The log says what else goes wrong, later.
     pub fn reconnect(&mut self) -> Result {
-        if let Some(connection) = registration::connection(self.bound()) {
-            connection.set(State::Found);
-        }
-        if registration::schedule_recovery(self.bound()) {
+        if self.find() {
             return Ok(());
         }
         // A driver that is bound just now may get its recovery meanwhile, and looks for itself.

@@ -135,7 +135,8 @@ impl<'a> Active<'a> {
         plan: VectorPlan,
     ) -> Result<Self, Failure> {
         let with_callback = request.with_callback()?;
-        let vectors = allocate(pdev, request, plan).map_err(Failure::Interrupts)?;
+        let vectors =
+            allocate(pdev, request.affinity, with_callback, plan).map_err(Failure::Interrupts)?;
         let spread = match plan {
             VectorPlan::Line => Spread::new(with_callback, 0),
             _ => Spread::new(with_callback, vectors.len()),
@@ -371,19 +372,18 @@ impl Drop for Active<'_> {
 /// Allocates what a plan needs.
 fn allocate<'a>(
     pdev: &'a pci::Device<Bound>,
-    request: Request<'_>,
+    affinity: Option<&IrqAffinity>,
+    with_callback: u16,
     plan: VectorPlan,
 ) -> Result<Arc<Vectors<'a>>> {
     if plan == VectorPlan::Line {
         return Vectors::line(pdev);
     }
-    let counts = plan.vectors(request.with_callback()?).ok_or(ENOSPC)?;
+    let counts = plan.vectors(with_callback).ok_or(ENOSPC)?;
     let mut affinity = match plan {
         // The vector of the configuration is not spread. Nor are vectors that queues share: the kernel
         // would shut one down with the last of its CPUs, and others may use the queues.
-        VectorPlan::PerQueue => request
-            .affinity
-            .map(|affinity| affinity.with_pre_vectors(1)),
+        VectorPlan::PerQueue => affinity.map(|affinity| affinity.with_pre_vectors(1)),
         _ => None,
     };
     Vectors::msix(pdev, counts, affinity.as_mut())
