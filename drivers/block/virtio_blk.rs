@@ -19,6 +19,8 @@
 
 #[path = "virtio_blk/attributes.rs"]
 mod attributes;
+#[path = "virtio_blk/changes.rs"]
+mod changes;
 #[path = "virtio_blk/config.rs"]
 mod config;
 #[path = "virtio_blk/display.rs"]
@@ -57,7 +59,6 @@ use blk_mq::{
     possible_queues,
     DiskBuilder,
     DmaConfig,
-    GenDisk,
     Major,
     MajorRegistration,
     QueueKind,
@@ -99,6 +100,7 @@ use virtio_ring::{
 };
 
 use crate::{
+    changes::Bounds,
     config::{
         Config,
         Feature, //
@@ -106,8 +108,7 @@ use crate::{
     limits::{
         KernelConfig,
         Limits,
-        QueueConfig,
-        Refusal, //
+        QueueConfig, //
     },
     name::Name,
     operations::{
@@ -116,8 +117,7 @@ use crate::{
         Spreading, //
     },
     queue::RequestQueue,
-    report::Reporting,
-    size::Size,
+    report::Reporting, //
 };
 
 /// The number of the device type: VIRTIO 1.4, 5 "Device Types".
@@ -198,7 +198,8 @@ impl virtio::Driver for VirtioBlk {
             return;
         }
         if let Some(disk) = &*data.disk.lock() {
-            let result = follow_capacity(dev, data.features, disk);
+            changes::follow_read_only(dev, disk);
+            let result = changes::follow_capacity(dev, data.features, disk);
             let was_bad = data.has_bad_size.swap(result.is_err(), Ordering::Relaxed);
             if let (Err(reason), false) = (result, was_bad) {
                 dev_err!(dev, "[{}] {}\n", disk.name(), reason);
@@ -213,7 +214,7 @@ impl virtio::Driver for VirtioBlk {
 
     fn restore<'bound>(dev: &'bound Device<Bound>, data: Pin<&Disk<'bound>>) -> Result {
         data.queues.restart()?;
-        // The disk may have another size by now.
+        // The disk may have another size, or be read-only, by now.
         dev.config_changed();
         Ok(())
     }
@@ -264,23 +265,19 @@ fn start<'bound>(
         .min()
         .ok_or(EINVAL)?;
     let has_indirect = found.virtqueues().all(Virtqueue::has_indirect);
-    let limits = Limits::new(
-        &config.device,
-        &QueueConfig {
+    let bounds = Bounds {
+        queue: QueueConfig {
             size: smallest,
             has_indirect,
         },
-        &KernelConfig {
+        kernel: KernelConfig {
             max_block_size: blk_mq::MAX_BLOCK_SIZE,
             max_mapping_bytes: dev
                 .dma_device()
                 .map_or(usize::MAX, blk_mq::dma_max_mapping_size),
         },
-    )
-    .map_err(|refusal| {
-        dev_err!(dev, "{}\n", refusal);
-        EINVAL
-    })?;
+    };
+    let limits = bounds.limits(dev, &config)?;
 
     // A request takes one descriptor, or two at least where it cannot be described indirectly.
     let room = if has_indirect {
@@ -347,13 +344,15 @@ fn start<'bound>(
             shared,
         )?;
 
-    let queues =
-        queues.on_restart(move |dev| restore_cache_type(dev, features, &has_write_cache))?;
+    let queues = queues.on_restart(move |dev| {
+        changes::check_again(dev, features, &bounds, &limits)?;
+        changes::restore_cache_type(dev, features, &has_write_cache)
+    })?;
 
     // Partitions are looked for while the disk is added, so that the device has to work by then
     // (D7).
     let queues = queues.ready();
-    log_size(dev, &disk, "", config.device.capacity_sectors);
+    changes::log_size(dev, &disk, "", config.device.capacity_sectors);
     if limits.zones.is_some() {
         disk.revalidate_zones()?;
     }
@@ -405,27 +404,6 @@ fn find_queues<'bound>(
     Found::new(dev, &specs, Some(IrqAffinity::spread()))
 }
 
-/// Has a device that was reset cache what is written, or not, as the block layer takes it to.
-///
-/// # Errors
-///
-/// `EIO` if the device caches now what it did not.
-fn restore_cache_type(
-    dev: &Device<Bound>,
-    features: Negotiated<Feature>,
-    has_write_cache: &Mutex<bool>,
-) -> Result {
-    if !features.has(Feature::ConfigWce) {
-        return Ok(());
-    }
-    let wanted = has_write_cache.lock();
-    if Config::set_write_cache(dev, features, *wanted)? && !*wanted {
-        dev_err!(dev, "device does not write through any more\n");
-        return Err(EIO);
-    }
-    Ok(())
-}
-
 /// Puts the limits into the block layer's form.
 fn queue_limits(limits: &Limits, config: &Config) -> QueueLimits {
     let mut queue = QueueLimits::new();
@@ -462,78 +440,6 @@ fn queue_limits(limits: &Limits, config: &Config) -> QueueLimits {
         .with(blk_mq::Features::ZONED, limits.zones.is_some());
     queue.set_features(features);
     queue
-}
-
-/// Gives a disk the size that its device has now.
-///
-/// # Errors
-///
-/// A size that cannot be read or makes no sense is not followed.
-fn follow_capacity(
-    dev: &Device<Bound>,
-    features: Negotiated<Feature>,
-    disk: &GenDisk<Disks>,
-) -> Result<(), BadSize> {
-    let told = Config::capacity_sectors(dev, features).map_err(|_| BadSize::Unreadable)?;
-    let block = disk.logical_block_size();
-    let sectors = Limits::usable_sectors(told, block).map_err(BadSize::Refused)?;
-    let reporting = &disk.queue_data().reporting;
-    if reporting
-        .as_ref()
-        .is_some_and(|zones| !zones.covers(sectors))
-    {
-        return Err(BadSize::MoreZones);
-    }
-    if sectors != disk.capacity() {
-        disk.set_capacity_and_notify(sectors);
-        log_size(dev, disk, "new size: ", told);
-    }
-    Ok(())
-}
-
-/// Why a new size is not followed.
-enum BadSize {
-    /// The device does not let it be read.
-    Unreadable,
-    /// It makes no sense.
-    Refused(Refusal),
-    /// The block layer has no place for more zones than there were at first.
-    MoreZones,
-}
-
-impl kernel::fmt::Display for BadSize {
-    fn fmt(&self, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
-        match self {
-            Self::Unreadable => f.write_str("cannot read the new size"),
-            Self::Refused(refusal) => refusal.fmt(f),
-            Self::MoreZones => f.write_str("zones beyond the first size are not used"),
-        }
-    }
-}
-
-/// Says how large a disk is, and what is not used of the sectors that the device told.
-fn log_size(dev: &Device<Bound>, disk: &GenDisk<Disks>, change: &str, told: u64) {
-    let block = disk.logical_block_size();
-    // The limits have seen to it that this does not overflow.
-    let bytes = disk.capacity().saturating_mul(limits::SECTOR_SIZE.into());
-    dev_notice!(
-        dev,
-        "[{}] {}{} {}-byte logical blocks ({})\n",
-        disk.name(),
-        change,
-        bytes / u64::from(block.max(1)),
-        block,
-        Size(bytes)
-    );
-    let rest = told.saturating_sub(disk.capacity());
-    if rest > 0 {
-        dev_warn!(
-            dev,
-            "[{}] the last {} sectors are no whole block and not used\n",
-            disk.name(),
-            rest
-        );
-    }
 }
 
 /// The module: the block major, and the driver's registration.

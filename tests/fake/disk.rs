@@ -48,6 +48,8 @@ const LIFETIME: [u8; 6] = [2, 0, 3, 0, 11, 0];
 const BLOCK: usize = 4096;
 /// A status that the specification does not know.
 const UNKNOWN_STATUS: u8 = 0x55;
+/// What is left of the segments of a request, for [`Fault::FewerSegments`].
+const FEW_SEGMENTS: u32 = 4;
 
 /// Memory that is there once it was written to.
 pub struct Sparse {
@@ -288,6 +290,18 @@ impl Disk {
             }
             Fault::NeedsReset => {
                 machine.registers(|registers| registers.need_reset());
+                machine.config_changed();
+                false
+            }
+            Fault::FewerSegments | Fault::TurnsReadOnly => {
+                machine.registers(|registers| {
+                    if fault == Fault::FewerSegments {
+                        registers.change_config(blk::SEG_MAX, &FEW_SEGMENTS.to_le_bytes());
+                    } else {
+                        registers.offer(blk::RO);
+                    }
+                    registers.need_reset();
+                });
                 machine.config_changed();
                 false
             }

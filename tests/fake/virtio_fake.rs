@@ -193,7 +193,6 @@ module! {
 /// Bits of block devices: VIRTIO 1.4, 5.2.3 "Feature bits".
 const SIZE_MAX: u32 = 1;
 const SEG_MAX: u32 = 2;
-const RO: u32 = 5;
 const BLK_SIZE: u32 = 6;
 const FLUSH: u32 = 9;
 const MQ: u32 = 12;
@@ -250,7 +249,7 @@ impl Wish {
         let num_queues = module_parameters::num_queues.value();
         wish.put(0, &capacity.to_le_bytes(), None);
         wish.optional(SIZE_MAX, 8, module_parameters::size_max.value(), 0);
-        wish.optional(SEG_MAX, 12, seg_max, u32::MAX);
+        wish.optional(SEG_MAX, blk::SEG_MAX, seg_max, u32::MAX);
         wish.optional(BLK_SIZE, 20, module_parameters::blk_size.value(), 0);
         if num_queues != 1 {
             wish.put(34, &num_queues.to_le_bytes(), Some(MQ));
@@ -258,7 +257,7 @@ impl Wish {
         wish.put_areas();
         wish.put_zones();
         if module_parameters::readonly.value() != 0 {
-            wish.features = wish.features.with(RO);
+            wish.features = wish.features.with(blk::RO);
         }
         if module_parameters::lifetime.value() != 0 {
             wish.features = wish.features.with(LIFETIME);

@@ -284,6 +284,44 @@ impl Limits {
         })
     }
 
+    /// Returns what a device takes less of than it took `before`, by the name of the field, if there
+    /// is such a thing. What has no part in requests may be another.
+    pub fn shortfall(&self, before: &Self) -> Option<&'static str> {
+        let finer = |now: u32, before: u32| before.checked_rem(now).unwrap_or(0) == 0;
+        [
+            (
+                "blk_size",
+                self.logical_block_size == before.logical_block_size,
+            ),
+            ("size_max", self.max_segment_size >= before.max_segment_size),
+            ("seg_max", self.max_segments >= before.max_segments),
+            (
+                "max_discard_sectors",
+                self.max_discard_sectors >= before.max_discard_sectors,
+            ),
+            (
+                "max_discard_seg",
+                self.max_discard_segments >= before.max_discard_segments,
+            ),
+            (
+                "discard_sector_alignment",
+                finer(self.discard_granularity, before.discard_granularity),
+            ),
+            (
+                "max_write_zeroes_sectors",
+                self.max_write_zeroes_sectors >= before.max_write_zeroes_sectors,
+            ),
+            ("write_zeroes_may_unmap", self.may_unmap >= before.may_unmap),
+            (
+                "max_secure_erase_sectors",
+                self.max_secure_erase_sectors >= before.max_secure_erase_sectors,
+            ),
+            ("zones", self.zones == before.zones),
+        ]
+        .into_iter()
+        .find_map(|(field, is_enough)| (!is_enough).then_some(field))
+    }
+
     /// The block layer has one unit for discarding and erasing: the smaller one, if the device
     /// says two.
     fn discard_granularity(device: &DeviceConfig, block: u32) -> Result<u32, Refusal> {

@@ -59,6 +59,14 @@ pub trait Feature: Copy + 'static {
     }
 }
 
+impl Device<Bound> {
+    /// Returns whether the device offers the feature at this moment, agreed on or not: one that was
+    /// reset may be another than before.
+    pub fn offers(&self, feature: impl Feature) -> bool {
+        self.offered_features().contains(feature.bit())
+    }
+}
+
 /// The features that were agreed on with a device, as its driver sees them; in
 /// [`Driver::validate`] those that may be.
 pub struct Negotiated<F> {

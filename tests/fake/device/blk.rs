@@ -39,6 +39,11 @@ pub const WRITE_ZEROES: u32 = 13;
 /// Erase areas for good (`VIRTIO_BLK_T_SECURE_ERASE`).
 pub const SECURE_ERASE: u32 = 14;
 
+/// The feature of a disk that takes no writes (`VIRTIO_BLK_F_RO`).
+pub const RO: u32 = 5;
+/// Where the configuration says how many segments a request may have (`seg_max`).
+pub const SEG_MAX: usize = 12;
+
 /// Done (`VIRTIO_BLK_S_OK`).
 pub const OK: u8 = 0;
 /// Failed (`VIRTIO_BLK_S_IOERR`).

@@ -83,6 +83,10 @@ faults! {
     AppendElsewhere = 26,
     /// The disk says that it is twice as large as before; otherwise honest.
     Grows = 27,
+    /// The disk asks for a reset, after which it takes fewer segments.
+    FewerSegments = 28,
+    /// The disk asks for a reset, after which it is read-only.
+    TurnsReadOnly = 29,
 }
 
 /// A fault, when it begins and when it ends.

@@ -216,6 +216,12 @@ impl Registers {
         true
     }
 
+    /// Offers one feature more from now on.
+    pub fn offer(&mut self, bit: u32) {
+        let [low, _] = &mut self.offered;
+        *low |= 1 << bit;
+    }
+
     /// Reads the features on offer.
     pub fn features(&self) -> [u64; 2] {
         let [low, high] = self.offered;

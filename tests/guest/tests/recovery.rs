@@ -153,6 +153,38 @@ mod beyond_c {
         unload(&mut vm);
     }
 
+    /// U15, H12: a device that takes less after a reset than before would be asked for too much. It
+    /// is given up, with the name of the field.
+    #[test]
+    fn a_device_that_comes_back_with_less_is_given_up() {
+        let mut vm = guest();
+        load(&mut vm, "fault=28 fault_after=100 fault_count=1");
+        vm.wait_until(10, "[ -b /dev/vda ]");
+        let error = vm.fails("dd if=/run/data of=/dev/vda bs=16k oflag=direct");
+        assert!(error.contains("Input/output error"), "{error}");
+        let log = vm.ok("dmesg");
+        let reason = "device takes less than before: seg_max";
+        assert_eq!(lines(&log, reason), 1, "{log}");
+        assert_eq!(lines(&log, "device cannot be used again"), 1, "{log}");
+        unload(&mut vm);
+    }
+
+    /// U15: a disk that is read-only after a reset is so for its users.
+    #[test]
+    fn a_disk_that_comes_back_read_only_is_so() {
+        let mut vm = guest();
+        load(&mut vm, "fault=29 fault_after=100 fault_count=1");
+        vm.wait_until(10, "[ -b /dev/vda ]");
+        assert_eq!(vm.ok("cat /sys/block/vda/ro"), "0");
+        vm.ok("dd if=/dev/vda of=/dev/null bs=16k iflag=direct");
+        vm.wait_until(10, "[ $(cat /sys/block/vda/ro) = 1 ]");
+        vm.fails("dd if=/run/data of=/dev/vda bs=16k count=1 oflag=direct");
+        vm.ok("dd if=/dev/vda of=/dev/null bs=16k iflag=direct");
+        let log = vm.ok("dmesg");
+        assert_eq!(lines(&log, USED_AGAIN), 1, "{log}");
+        unload(&mut vm);
+    }
+
     /// A request that is done, of which no interrupt told, needs no reset.
     #[test]
     fn a_lost_interrupt_costs_time_alone() {

@@ -99,6 +99,122 @@ fn capacity_beyond_the_byte_range_is_refused() {
     }
 }
 
+/// U15, H12: a device that was reset must take all that it took before; it may take more, and tell
+/// another topology.
+#[test]
+fn a_device_may_not_take_less_than_before() {
+    let base = DeviceConfig {
+        size_max: Some(8192),
+        blk_size: Some(1024),
+        discard: Some(Discard {
+            max_sectors: 64,
+            max_seg: 8,
+            sector_alignment: 8,
+        }),
+        write_zeroes: Some(WriteZeroes {
+            max_sectors: 64,
+            may_unmap: true,
+        }),
+        secure_erase: Some(SecureErase {
+            max_sectors: 64,
+            max_seg: 1,
+            sector_alignment: 8,
+        }),
+        ..PLAIN
+    };
+    let before = limits(base).unwrap();
+    let shortfall = |change: &dyn Fn(&mut DeviceConfig)| {
+        let mut config = base;
+        change(&mut config);
+        limits(config).unwrap().shortfall(&before)
+    };
+    let discard = |max_sectors, max_seg, sector_alignment| {
+        Some(Discard {
+            max_sectors,
+            max_seg,
+            sector_alignment,
+        })
+    };
+    let zeroes = |max_sectors, may_unmap| {
+        Some(WriteZeroes {
+            max_sectors,
+            may_unmap,
+        })
+    };
+
+    assert_eq!(shortfall(&|_| ()), None);
+    assert_eq!(shortfall(&|new| new.capacity_sectors = 64), None);
+    assert_eq!(shortfall(&|new| new.seg_max = Some(255)), None);
+    assert_eq!(shortfall(&|new| new.size_max = None), None);
+    assert_eq!(shortfall(&|new| new.discard = discard(0, 9, 4)), None);
+    assert_eq!(
+        shortfall(&|new| new.topology = Some(Topology {
+            physical_block_exp: 1,
+            alignment_offset: 0,
+            min_io_size: 2,
+            opt_io_size: 4,
+        })),
+        None
+    );
+
+    assert_eq!(shortfall(&|new| new.blk_size = Some(512)), Some("blk_size"));
+    assert_eq!(
+        shortfall(&|new| new.blk_size = Some(2048)),
+        Some("blk_size")
+    );
+    assert_eq!(
+        shortfall(&|new| new.size_max = Some(4096)),
+        Some("size_max")
+    );
+    assert_eq!(shortfall(&|new| new.seg_max = Some(253)), Some("seg_max"));
+    assert_eq!(
+        shortfall(&|new| new.discard = discard(63, 8, 8)),
+        Some("max_discard_sectors")
+    );
+    assert_eq!(
+        shortfall(&|new| new.discard = discard(64, 7, 8)),
+        Some("max_discard_seg")
+    );
+    assert_eq!(
+        shortfall(&|new| {
+            new.discard = discard(64, 8, 16);
+            new.secure_erase = Some(SecureErase {
+                max_sectors: 64,
+                max_seg: 1,
+                sector_alignment: 16,
+            });
+        }),
+        Some("discard_sector_alignment")
+    );
+    assert_eq!(
+        shortfall(&|new| new.write_zeroes = zeroes(63, true)),
+        Some("max_write_zeroes_sectors")
+    );
+    assert_eq!(
+        shortfall(&|new| new.write_zeroes = zeroes(64, false)),
+        Some("write_zeroes_may_unmap")
+    );
+    assert_eq!(
+        shortfall(&|new| new.secure_erase = Some(SecureErase {
+            max_sectors: 63,
+            max_seg: 1,
+            sector_alignment: 8,
+        })),
+        Some("max_secure_erase_sectors")
+    );
+    assert_eq!(
+        shortfall(&|new| new.zoned = Some(Zoned {
+            zone_sectors: 128,
+            max_open_zones: 0,
+            max_active_zones: 0,
+            max_append_sectors: 64,
+            write_granularity: 4096,
+            model: HOST_MANAGED,
+        })),
+        Some("zones")
+    );
+}
+
 /// A block that is not there as a whole is not part of the disk.
 #[test]
 fn capacity_is_in_whole_blocks() {
