@@ -113,6 +113,12 @@ impl<O: Operations> GenDisk<O> {
         unsafe { (*self.queue()).limits.logical_block_size }
     }
 
+    /// Whether the disk is there for new openers. Those that have it open keep it after that.
+    pub fn is_live(&self) -> bool {
+        // SAFETY: The disk is valid by the type invariant.
+        unsafe { bindings::disk_live(self.as_raw()) }
+    }
+
     /// Whether the disk has zones.
     pub fn is_zoned(&self) -> bool {
         // SAFETY: The queue is valid; a disk does not get or lose zones.

@@ -234,6 +234,9 @@ impl Operations for Disks {
     }
 
     fn getgeo(disk: &GenDisk<Self>) -> Result<blk_mq::Geometry> {
+        if !disk.is_live() {
+            return Err(ENXIO);
+        }
         Ok(match disk.queue_data().geometry {
             Some(geometry) => blk_mq::Geometry {
                 cylinders: geometry.cylinders,

@@ -74,6 +74,31 @@ fn an_open_disk_keeps_its_number() {
     vm.roundtrip("vda");
 }
 
+/// K97: who still has a removed disk open hears that it is gone.
+#[test]
+fn a_removed_disk_has_no_geometry() {
+    let mut vm = Guest::new()
+        .machine("pc")
+        .with_tools()
+        .disk(Disk::blank(16))
+        .boot();
+    // The disk goes while the question is on its way.
+    vm.spawn(
+        "late",
+        "strace -o /run/calls -e trace=ioctl -e inject=ioctl:delay_enter=20000000:when=1 \
+             hdparm -g /dev/vda",
+    );
+    vm.wait_until(20, "ls -l /proc/[0-9]*/fd 2> /dev/null | grep -q /dev/vda");
+    vm.unplug("disk0", 15);
+    vm.join("late", 60);
+    let calls = vm.ok("cat /run/calls");
+    let geometry = calls.lines().find(|line| line.contains("HDIO_GETGEO"));
+    assert!(
+        geometry.is_some_and(|call| call.contains("= -1 ENXIO")),
+        "{calls}"
+    );
+}
+
 #[test]
 fn unplugging_during_io_ends_it_with_an_error() {
     let mut vm = Guest::new()
