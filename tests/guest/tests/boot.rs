@@ -39,7 +39,8 @@ fn the_bus_works_without_devices() {
     vm.unload();
 }
 
-/// M2, M3, M11: a transitional device, and notifications in other places than usual.
+/// M2, M3, M9, M11: a transitional device, and notifications in other places than usual, one of them
+/// in I/O space.
 #[test]
 fn devices_of_other_shapes_work() {
     let mut vm = Guest::new()

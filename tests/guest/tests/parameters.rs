@@ -40,6 +40,48 @@ fn parameters_are_in_sysfs() {
     assert_eq!(vm.ok("ls -1 /sys/block/vda/mq"), "0");
 }
 
+/// U39, H17: two disks with other queues, and with other limits of time and depth.
+#[test]
+fn disks_differ_in_their_settings() {
+    let disk = || Disk::blank(64).option("num-queues=4");
+    let mut vm = Guest::new()
+        .cpus(4)
+        .with_tools()
+        .disk(disk())
+        .disk(disk())
+        .unloaded()
+        .boot();
+    load(&mut vm, "");
+    vm.ok("cd /sys/module/virtio_blk/parameters
+           echo 2 > num_request_queues && echo 1 > poll_queues && echo 5000 > io_timeout
+           cd /sys/bus/virtio/drivers/virtio_blk && echo virtio1 > unbind && echo virtio1 > bind");
+    assert_eq!(vm.ok("ls /sys/block/vda/mq | wc -l"), "4");
+    assert_eq!(vm.ok("ls /sys/block/vdb/mq | wc -l"), "2");
+    assert_eq!(vm.ok("cat /sys/block/vda/queue/io_poll"), "0");
+    assert_eq!(vm.ok("cat /sys/block/vdb/queue/io_poll"), "1");
+    assert_eq!(vm.ok("cat /sys/block/vdb/queue/io_timeout"), "5000");
+
+    // U40: the depth changes while the disk is in use.
+    vm.spawn(
+        "fio",
+        "fio --name=depth --filename=/dev/vda --direct=1 --ioengine=io_uring --iodepth=64 \
+             --rw=randwrite --bs=4k --size=32M --verify=crc32c --verify_fatal=1 --minimal \
+             --verify_state_save=0 --do_verify=1",
+    );
+    for depth in [4, 64, 8, 256] {
+        vm.ok(&format!(
+            "echo {depth} > /sys/block/vda/queue/nr_requests && usleep 200000"
+        ));
+    }
+    let fio = vm.join("fio", 120);
+    assert!(fio.is_ok(), "{}", fio.text);
+    vm.ok("echo 1000 > /sys/block/vda/queue/io_timeout");
+    assert_eq!(vm.ok("cat /sys/block/vdb/queue/io_timeout"), "5000");
+    for disk in ["vda", "vdb"] {
+        vm.roundtrip(disk);
+    }
+}
+
 /// Bad input: more than there is of anything, and what is no number.
 #[test]
 fn parameters_out_of_range_do_no_harm() {
@@ -76,15 +118,23 @@ fn polled_queues_need_no_interrupt() {
         "awk '/virtio0-req/ { for (i = 2; i <= 5; i++) n += $i } END { print n + 0 }' \
                       /proc/interrupts";
     let before: u32 = vm.ok(interrupts).parse().expect("a number");
-    vm.ok_within(
-        120,
-        "fio --name=poll --filename=/dev/vda --direct=1 --ioengine=io_uring --hipri=1 --iodepth=16 \
-             --rw=randwrite --bsrange=4k-64k --size=16M --verify=crc32c --verify_fatal=1 \
-             --verify_state_save=0 --do_verify=1 --numjobs=2 --offset_increment=32M \
-             --output=/run/fio.log --minimal || { cat /run/fio.log; exit 1; }",
-    );
-    let after: u32 = vm.ok(interrupts).parse().expect("a number");
+    let mut fio = |engine: &str| {
+        vm.ok_within(
+            120,
+            &format!(
+                "fio --name=poll --filename=/dev/vda --direct=1 --ioengine={engine} --hipri=1 \
+                     --rw=randwrite --bsrange=4k-64k --size=16M --verify=crc32c --verify_fatal=1 \
+                     --verify_state_save=0 --do_verify=1 --numjobs=2 --offset_increment=32M \
+                     --output=/run/fio.log --minimal || {{ cat /run/fio.log; exit 1; }}"
+            ),
+        );
+        let count = vm.ok(interrupts);
+        count.parse::<u32>().expect("a number")
+    };
+    let after = fio("io_uring --iodepth=16");
     assert!(after < before + 100, "{} interrupts", after - before);
+    // preadv2() and pwritev2() with RWF_HIPRI, which the block layer does not poll for any more.
+    assert!(fio("pvsync2") > after);
     // Requests that nobody polls for go the usual way.
     vm.roundtrip("vda");
 }
