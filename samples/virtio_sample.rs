@@ -48,6 +48,10 @@ impl virtio::driver::Feature for NoFeature {
     fn bit(self) -> u32 {
         match self {}
     }
+
+    fn name(self) -> &'static str {
+        match self {}
+    }
 }
 
 /// What handles the queue.

@@ -108,6 +108,10 @@ impl Feature for TestFeature {
         self as u32
     }
 
+    fn name(self) -> &'static str {
+        "TEST_F"
+    }
+
     fn needs(self) -> Option<Self> {
         matches!(self, Self::Dependent).then_some(Self::Low)
     }

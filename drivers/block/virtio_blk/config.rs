@@ -31,37 +31,38 @@ use crate::{
     },
 };
 
-/// The features that this driver can use.
+/// The features that this driver can use, with the numbers of their bits.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
 pub(crate) enum Feature {
     /// Segments have a largest size.
-    SizeMax,
+    SizeMax = 1,
     /// Requests have a largest number of segments.
-    SegMax,
+    SegMax = 2,
     /// The disk tells a legacy geometry.
-    Geometry,
+    Geometry = 4,
     /// The disk is read-only.
-    Ro,
+    Ro = 5,
     /// The disk tells the size of its blocks.
-    BlkSize,
+    BlkSize = 6,
     /// The disk can make its cache stable.
-    Flush,
+    Flush = 9,
     /// The disk tells more about its blocks.
-    Topology,
+    Topology = 10,
     /// The disk tells whether it caches writes.
-    ConfigWce,
+    ConfigWce = 11,
     /// The disk has several queues.
-    Mq,
+    Mq = 12,
     /// Areas can be discarded.
-    Discard,
+    Discard = 13,
     /// Zeroes can be written without sending any.
-    WriteZeroes,
+    WriteZeroes = 14,
     /// The disk tells how worn it is.
-    Lifetime,
+    Lifetime = 15,
     /// Areas can be erased for good.
-    SecureErase,
+    SecureErase = 16,
     /// The disk may have zones.
-    Zoned,
+    Zoned = 17,
 }
 
 impl driver::Feature for Feature {
@@ -83,21 +84,26 @@ impl driver::Feature for Feature {
     ];
 
     fn bit(self) -> u32 {
+        // CAST: The enum is one of `u32`.
+        self as u32
+    }
+
+    fn name(self) -> &'static str {
         match self {
-            Self::SizeMax => 1,
-            Self::SegMax => 2,
-            Self::Geometry => 4,
-            Self::Ro => 5,
-            Self::BlkSize => 6,
-            Self::Flush => 9,
-            Self::Topology => 10,
-            Self::ConfigWce => 11,
-            Self::Mq => 12,
-            Self::Discard => 13,
-            Self::WriteZeroes => 14,
-            Self::Lifetime => 15,
-            Self::SecureErase => 16,
-            Self::Zoned => 17,
+            Self::SizeMax => "VIRTIO_BLK_F_SIZE_MAX",
+            Self::SegMax => "VIRTIO_BLK_F_SEG_MAX",
+            Self::Geometry => "VIRTIO_BLK_F_GEOMETRY",
+            Self::Ro => "VIRTIO_BLK_F_RO",
+            Self::BlkSize => "VIRTIO_BLK_F_BLK_SIZE",
+            Self::Flush => "VIRTIO_BLK_F_FLUSH",
+            Self::Topology => "VIRTIO_BLK_F_TOPOLOGY",
+            Self::ConfigWce => "VIRTIO_BLK_F_CONFIG_WCE",
+            Self::Mq => "VIRTIO_BLK_F_MQ",
+            Self::Discard => "VIRTIO_BLK_F_DISCARD",
+            Self::WriteZeroes => "VIRTIO_BLK_F_WRITE_ZEROES",
+            Self::Lifetime => "VIRTIO_BLK_F_LIFETIME",
+            Self::SecureErase => "VIRTIO_BLK_F_SECURE_ERASE",
+            Self::Zoned => "VIRTIO_BLK_F_ZONED",
         }
     }
 

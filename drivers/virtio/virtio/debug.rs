@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The directory `virtio` in debugfs, with one for each device: which features it offers, which of
-//! these its drivers shall not get, and what its queues do.
+//! these its drivers shall not get, what its driver has agreed on with it, and what its queues do.
 
 use debugfs_file::{
     Dir,
@@ -28,6 +28,7 @@ use kernel::{
 };
 
 use crate::{
+    features,
     registration,
     Device,
     Features, //
@@ -191,6 +192,50 @@ pub(crate) fn filter(dev: &Device<Bound>, offered: Features) -> Features {
     let mut sets = debug.filter.sets.lock();
     sets.offered = offered;
     offered.and_not(sets.filtered)
+}
+
+/// What a driver has agreed on with its device.
+pub(crate) struct Agreement {
+    bus_name: CString,
+    features: Features,
+    name: fn(u32) -> Option<&'static str>,
+}
+
+/// The file that shows an agreement.
+pub(crate) type AgreementFile = Pin<KBox<File<Agreement>>>;
+
+impl Agreement {
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let layout = if self.features.contains(features::RING_PACKED) {
+            "packed"
+        } else {
+            "split"
+        };
+        f.write_fmt(fmt!("transport: {}\nring: {layout}\n", &*self.bus_name))?;
+        self.features.iter().try_for_each(|bit| {
+            let name = (self.name)(bit).unwrap_or("unknown");
+            writeln!(f, "feature {bit}: {name}")
+        })
+    }
+}
+
+/// Shows what was agreed on with a device, as the file `agreed`; `name` names the features (U29).
+/// May sleep.
+///
+/// # Errors
+///
+/// `ENOMEM`; `ENODEV` if the device has no directory.
+pub(crate) fn show_agreement(
+    dev: &Device<Bound>,
+    name: fn(u32) -> Option<&'static str>,
+) -> Result<AgreementFile> {
+    let dir = dev.debugfs_dir().ok_or(ENODEV)?;
+    let agreement = Agreement {
+        bus_name: CString::try_from(dev.bus_name())?,
+        features: dev.features(),
+        name,
+    };
+    File::new(&dir, c"agreed", agreement, Some(Agreement::show), None)
 }
 
 impl Device<Bound> {

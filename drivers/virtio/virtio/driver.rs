@@ -34,6 +34,8 @@ use kernel::{
 
 use crate::{
     bus,
+    debug,
+    features,
     id,
     probe,
     registration,
@@ -51,6 +53,9 @@ pub trait Feature: Copy + 'static {
 
     /// The number of the feature's bit (VIRTIO 1.4, 2.2 "Feature Bits").
     fn bit(self) -> u32;
+
+    /// The name of the feature in the specification.
+    fn name(self) -> &'static str;
 
     /// Another feature that this one is of no use without: if that is not agreed on, nor is this
     /// one (CORE-FEAT-2).
@@ -264,6 +269,8 @@ struct Binding<'bound, T: Driver> {
     dev: &'bound Device<Bound>,
     #[pin]
     data: T::Data<'bound>,
+    /// Nothing depends on it.
+    _agreement: Option<debug::AgreementFile>,
 }
 
 /// The bits of a driver's features, in the form that the C structure points to.
@@ -344,6 +351,11 @@ impl<T: Driver> Adapter<T> {
         }
     }
 
+    fn feature_name(bit: u32) -> Option<&'static str> {
+        let own = T::Feature::ALL.iter().find(|feature| feature.bit() == bit);
+        own.map(|feature| feature.name()).or(features::name(bit))
+    }
+
     /// Borrows what `probe` put into the device.
     ///
     /// # Safety
@@ -413,6 +425,7 @@ impl<T: Driver> Adapter<T> {
                     }),
                     dev: core,
                     data <- T::probe(core, Negotiated::of(core)),
+                    _agreement: debug::show_agreement(core, Self::feature_name).ok(),
                 }),
                 GFP_KERNEL,
             )?;

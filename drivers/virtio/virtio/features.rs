@@ -41,6 +41,25 @@ pub const ADMIN_VQ: u32 = 41;
 /// The bits of which transport and ring decide instead of the driver.
 pub const TRANSPORT_BITS: RangeInclusive<u32> = 28..=41;
 
+/// Returns the name of a reserved bit in the specification.
+pub const fn name(bit: u32) -> Option<&'static str> {
+    Some(match bit {
+        INDIRECT_DESC => "VIRTIO_F_INDIRECT_DESC",
+        EVENT_IDX => "VIRTIO_F_EVENT_IDX",
+        VERSION_1 => "VIRTIO_F_VERSION_1",
+        ACCESS_PLATFORM => "VIRTIO_F_ACCESS_PLATFORM",
+        RING_PACKED => "VIRTIO_F_RING_PACKED",
+        IN_ORDER => "VIRTIO_F_IN_ORDER",
+        ORDER_PLATFORM => "VIRTIO_F_ORDER_PLATFORM",
+        SR_IOV => "VIRTIO_F_SR_IOV",
+        NOTIFICATION_DATA => "VIRTIO_F_NOTIFICATION_DATA",
+        NOTIF_CONFIG_DATA => "VIRTIO_F_NOTIF_CONFIG_DATA",
+        RING_RESET => "VIRTIO_F_RING_RESET",
+        ADMIN_VQ => "VIRTIO_F_ADMIN_VQ",
+        _ => return None,
+    })
+}
+
 /// A set of feature bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Features([u64; 2]);

@@ -290,6 +290,33 @@ mod beyond_c {
         assert_eq!(vm.ok("lsblk -dno ROTA /dev/vda").trim(), "1");
     }
 
+    /// U29: debugfs has the names of the features that were agreed on, and more about the device.
+    #[test]
+    fn debugfs_names_what_was_agreed_on() {
+        let mut vm = Guest::new().disk(Disk::blank(16)).boot();
+        let agreed = vm.ok("cat /sys/kernel/debug/virtio/virtio0/agreed");
+        let features = vm.ok("cat /sys/bus/virtio/devices/virtio0/features");
+        let parent = vm.ok("basename $(readlink -f /sys/bus/virtio/devices/virtio0/..)");
+        let mut lines = agreed.lines();
+        assert_eq!(lines.next(), Some(format!("transport: {parent}").as_str()));
+        assert_eq!(lines.next(), Some("ring: split"));
+        let expected: Vec<_> = features
+            .char_indices()
+            .filter(|(_, digit)| *digit == '1')
+            .map(|(bit, _)| format!("feature {bit}: {}", name(bit)))
+            .collect();
+        assert_eq!(lines.collect::<Vec<_>>(), expected);
+        vm.ok("echo virtio0 > /sys/bus/virtio/drivers/virtio_blk/unbind");
+        vm.ok("[ ! -e /sys/kernel/debug/virtio/virtio0/agreed ]");
+    }
+
+    /// The name in [`FEATURES`], where those of the ring have QEMU's prefix.
+    fn name(bit: usize) -> String {
+        let found = FEATURES.iter().find(|(_, number)| *number == bit);
+        let (name, _) = found.unwrap_or_else(|| panic!("a name for feature {bit}"));
+        name.replace("VIRTIO_RING_F_", "VIRTIO_F_")
+    }
+
     /// K15, U37: the attributes are there for devices that know how worn they are.
     #[test]
     fn wear_is_shown() {
@@ -327,7 +354,7 @@ fn tools_for_other_disks_are_told_so() {
 }
 
 /// Feature names of QEMU's monitor, and their bits.
-const FEATURES: [(&str, usize); 12] = [
+const FEATURES: [(&str, usize); 14] = [
     ("VIRTIO_BLK_F_SIZE_MAX", 1),
     ("VIRTIO_BLK_F_SEG_MAX", 2),
     ("VIRTIO_BLK_F_GEOMETRY", 4),
@@ -337,6 +364,8 @@ const FEATURES: [(&str, usize); 12] = [
     ("VIRTIO_BLK_F_TOPOLOGY", 10),
     ("VIRTIO_BLK_F_CONFIG_WCE", 11),
     ("VIRTIO_BLK_F_MQ", 12),
+    ("VIRTIO_BLK_F_DISCARD", 13),
+    ("VIRTIO_BLK_F_WRITE_ZEROES", 14),
     ("VIRTIO_RING_F_INDIRECT_DESC", 28),
     ("VIRTIO_RING_F_EVENT_IDX", 29),
     ("VIRTIO_F_VERSION_1", 32),
