@@ -21,6 +21,7 @@ fn drivers_come_by_uevent_alone() {
     vm.roundtrip("vda");
 }
 
+/// D41: a driver is found by the type of its device, and only the transport by a PCI id.
 #[test]
 fn modules_carry_the_aliases_that_load_them() {
     let mut vm = Guest::new().unloaded().boot();

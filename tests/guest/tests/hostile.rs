@@ -18,8 +18,8 @@ use guest::{
 mod beyond_c {
     use super::*;
 
-    /// H9, D32: nonsense is refused with one line that says what, and no disk
-    /// appears.
+    /// H9, D21, D32: nonsense is refused with one line that says what, no disk appears, and nothing is
+    /// left behind.
     #[test]
     fn impossible_devices_are_refused_with_one_line() {
         let mut vm = Guest::new().checking_leaks().cpus(2).boot();

@@ -99,6 +99,7 @@ fn a_removed_disk_has_no_geometry() {
     );
 }
 
+/// D25: requests in flight end, and nothing is freed while it is in use.
 #[test]
 fn unplugging_during_io_ends_it_with_an_error() {
     let mut vm = Guest::new()

@@ -45,6 +45,7 @@ fn odd_sizes_are_served() {
     vm.fails("dd if=/dev/zero of=/dev/vdb bs=512 count=1 seek=1 oflag=direct");
 }
 
+/// D23: all have one major number.
 #[test]
 fn twenty_eight_disks_have_28_names() {
     let mut guest = Guest::new().cpus(2);
@@ -68,6 +69,7 @@ fn twenty_eight_disks_have_28_names() {
         vm.ok(&is_right);
     }
     assert_eq!(vm.ok("ls -d /sys/block/vd* | wc -l"), "28");
+    assert_eq!(vm.ok("grep -c virtblk /proc/devices"), "1");
 }
 
 mod beyond_c {

@@ -334,7 +334,7 @@ mod beyond_c {
     }
 }
 
-/// SCSI and ATA commands are not for such disks, and the tools that send them hear it.
+/// D27, D36, D38: SCSI and ATA commands are not for such disks, and the tools that send them hear it.
 #[test]
 fn tools_for_other_disks_are_told_so() {
     let mut vm = Guest::new().with_tools().disk(Disk::blank(16)).boot();
