@@ -198,7 +198,7 @@ impl virtio::Driver for VirtioBlk {
             return;
         }
         if let Some(disk) = &*data.disk.lock() {
-            changes::follow_read_only(dev, disk);
+            changes::follow_read_only(disk);
             let result = changes::follow_capacity(dev, data.features, disk);
             let was_bad = data.has_bad_size.swap(result.is_err(), Ordering::Relaxed);
             if let (Err(reason), false) = (result, was_bad) {
@@ -245,11 +245,7 @@ fn start<'bound>(
     dev: &'bound Device<Bound>,
     features: Negotiated<Feature>,
 ) -> Result<(ReadyQueues<'bound, RequestQueue>, blk_mq::Disk<Disks>)> {
-    let config = Config::read(dev, features).inspect_err(|error| {
-        if *error == EAGAIN {
-            dev_err!(dev, "configuration changes faster than it can be read\n");
-        }
-    })?;
+    let config = Config::read(dev, features)?;
     if config.num_queues == 0 {
         dev_err!(dev, "device has no request queues\n");
         return Err(EINVAL);
@@ -318,18 +314,18 @@ fn start<'bound>(
     for channel in queues.channels() {
         channels.push(channel.clone(), GFP_KERNEL)?;
     }
-    let has_write_cache = Arc::pin_init(new_mutex!(config.has_write_cache), GFP_KERNEL)?;
-    let shared = Arc::new(
-        Shared {
+    let shared = Arc::pin_init(
+        try_pin_init!(Shared {
             channels,
             geometry: config.geometry,
-            has_write_cache: has_write_cache.clone(),
+            has_write_cache <- new_mutex!(config.has_write_cache),
+            is_read_only: AtomicBool::new(config.is_read_only),
             reporting: Reporting::new(&limits),
             bus_name: CString::try_from(dev.bus_name())?,
             features,
             dev: ARef::from(&**dev),
             _index: index,
-        },
+        }),
         GFP_KERNEL,
     )?;
     let disk = DiskBuilder::new()
@@ -341,12 +337,12 @@ fn start<'bound>(
             fmt!("{}", Name::new(number).as_str()),
             tag_set,
             &queue_limits(&limits, &config),
-            shared,
+            shared.clone(),
         )?;
 
     let queues = queues.on_restart(move |dev| {
-        changes::check_again(dev, features, &bounds, &limits)?;
-        changes::restore_cache_type(dev, features, &has_write_cache)
+        changes::check_again(dev, &shared, &bounds, &limits)?;
+        changes::restore_cache_type(dev, &shared)
     })?;
 
     // Partitions are looked for while the disk is added, so that the device has to work by then

@@ -3,12 +3,13 @@
 //! What changes about a device while its disk is there: it says so, or it was reset and may be
 //! another one by now.
 
+use core::sync::atomic::Ordering;
+
 use blk_mq::GenDisk;
 use kernel::{
     device::Bound,
     fmt,
-    prelude::*,
-    sync::Mutex, //
+    prelude::*, //
 };
 use virtio::{
     driver::Negotiated,
@@ -27,7 +28,10 @@ use crate::{
         Refusal,
         SECTOR_SIZE, //
     },
-    operations::Disks,
+    operations::{
+        Disks,
+        Shared, //
+    },
     size::Size,
 };
 
@@ -54,8 +58,9 @@ impl Bounds {
     }
 }
 
-/// Looks whether a device that was reset still takes what it took before (U15, H12): its disk was
-/// made for that, and so were the requests that wait for it.
+/// Looks whether a device that was reset, and is not used again yet, still takes what it took before
+/// (U15, H12; VIRTIO 1.4, 5.2.5 "Device Initialization"): its disk was made for that, and so were the
+/// requests that wait for it. One whose configuration makes no sense is refused as a new one is.
 ///
 /// # Errors
 ///
@@ -63,11 +68,13 @@ impl Bounds {
 /// [`Bounds::limits`].
 pub(crate) fn check_again(
     dev: &Device<Bound>,
-    features: Negotiated<Feature>,
+    shared: &Shared,
     bounds: &Bounds,
     before: &Limits,
 ) -> Result {
-    let now = bounds.limits(dev, &Config::read(dev, features)?)?;
+    let now = bounds.limits(dev, &Config::read(dev, shared.features)?)?;
+    let is_read_only = dev.offers(Feature::Ro);
+    shared.is_read_only.store(is_read_only, Ordering::Relaxed);
     match now.shortfall(before) {
         Some(field) => {
             dev_err!(dev, "device takes less than before: {}\n", field);
@@ -82,25 +89,22 @@ pub(crate) fn check_again(
 /// # Errors
 ///
 /// `EIO` if the device caches now what it did not.
-pub(crate) fn restore_cache_type(
-    dev: &Device<Bound>,
-    features: Negotiated<Feature>,
-    has_write_cache: &Mutex<bool>,
-) -> Result {
-    if !features.has(Feature::ConfigWce) {
+pub(crate) fn restore_cache_type(dev: &Device<Bound>, shared: &Shared) -> Result {
+    if !shared.features.has(Feature::ConfigWce) {
         return Ok(());
     }
-    let wanted = has_write_cache.lock();
-    if Config::set_write_cache(dev, features, *wanted)? && !*wanted {
+    let wanted = shared.has_write_cache.lock();
+    if Config::set_write_cache(dev, shared.features, *wanted)? && !*wanted {
         dev_err!(dev, "device does not write through any more\n");
         return Err(EIO);
     }
     Ok(())
 }
 
-/// Makes a disk read-only, or no longer so, as its device is now.
-pub(crate) fn follow_read_only(dev: &Device<Bound>, disk: &GenDisk<Disks>) {
-    disk.set_read_only(dev.offers(Feature::Ro));
+/// Makes a disk read-only if its device has become so by a reset. One that was so at first does not
+/// come back otherwise: a feature that was agreed on must still be offered.
+pub(crate) fn follow_read_only(disk: &GenDisk<Disks>) {
+    disk.set_read_only(disk.queue_data().is_read_only.load(Ordering::Relaxed));
 }
 
 /// Gives a disk the size that its device has now.

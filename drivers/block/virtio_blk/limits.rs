@@ -316,10 +316,14 @@ impl Limits {
                 "max_secure_erase_sectors",
                 self.max_secure_erase_sectors >= before.max_secure_erase_sectors,
             ),
-            ("zones", self.zones == before.zones),
         ]
         .into_iter()
         .find_map(|(field, is_enough)| (!is_enough).then_some(field))
+        .or(match (&self.zones, &before.zones) {
+            (Some(now), Some(before)) => now.shortfall(before),
+            (None, None) => None,
+            _ => Some("zoned.model"),
+        })
     }
 
     /// The block layer has one unit for discarding and erasing: the smaller one, if the device

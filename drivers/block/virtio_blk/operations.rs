@@ -2,6 +2,8 @@
 
 //! What the block layer calls: requests in, completions out, the map from CPUs to queues.
 
+use core::sync::atomic::AtomicBool;
+
 use blk_mq::{
     Borrowed,
     CompletionBatch,
@@ -60,13 +62,17 @@ use crate::{
 pub(crate) struct Disks;
 
 /// What a disk needs for as long as somebody has it open, longer than its device may live.
+#[pin_data]
 pub(crate) struct Shared {
     /// The queues, by the number of the hardware queue.
     pub(crate) channels: KVec<Arc<Channel<RequestQueue>>>,
     /// The legacy geometry that the device told.
     pub(crate) geometry: Option<Geometry>,
     /// Whether written data may be lost until it is flushed.
-    pub(crate) has_write_cache: Arc<Mutex<bool>>,
+    #[pin]
+    pub(crate) has_write_cache: Mutex<bool>,
+    /// Whether the device took no writes when it was last looked at, before it was used.
+    pub(crate) is_read_only: AtomicBool,
     /// How to ask for the zones, if the disk has any.
     pub(crate) reporting: Option<Reporting>,
     /// Where the device is.

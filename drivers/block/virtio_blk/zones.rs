@@ -137,6 +137,33 @@ impl Zoned {
 }
 
 impl ZoneLimits {
+    /// As [`Limits::shortfall`](crate::limits::Limits::shortfall).
+    pub(crate) fn shortfall(&self, before: &Self) -> Option<&'static str> {
+        // 0 is no limit on how many zones may be open.
+        let as_many = |now: u32, before: u32| now == 0 || (before != 0 && now >= before);
+        [
+            ("zone_sectors", self.zone_sectors == before.zone_sectors),
+            (
+                "write_granularity",
+                self.write_granularity <= before.write_granularity,
+            ),
+            (
+                "max_append_sectors",
+                self.max_append_sectors >= before.max_append_sectors,
+            ),
+            (
+                "max_open_zones",
+                as_many(self.max_open_zones, before.max_open_zones),
+            ),
+            (
+                "max_active_zones",
+                as_many(self.max_active_zones, before.max_active_zones),
+            ),
+        ]
+        .into_iter()
+        .find_map(|(field, is_enough)| (!is_enough).then_some(field))
+    }
+
     /// Returns whether a device may say that it has appended `sectors` sectors at sector `at`, when
     /// it was asked to append to the zone that starts at `zone`.
     pub fn holds(&self, zone: u64, at: u64, sectors: u64) -> bool {

@@ -211,7 +211,7 @@ impl Agreement {
         } else {
             "split"
         };
-        f.write_fmt(fmt!("transport: {}\nring: {layout}\n", &*self.bus_name))?;
+        f.write_fmt(fmt!("device: {}\nring: {layout}\n", &*self.bus_name))?;
         self.features.iter().try_for_each(|bit| {
             let name = (self.name)(bit).unwrap_or("unknown");
             writeln!(f, "feature {bit}: {name}")

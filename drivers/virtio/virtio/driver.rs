@@ -66,9 +66,9 @@ pub trait Feature: Copy + 'static {
 
 impl Device<Bound> {
     /// Returns whether the device offers the feature at this moment, agreed on or not: one that was
-    /// reset may be another than before.
+    /// reset may be another than before. Root can keep features from drivers, these as well.
     pub fn offers(&self, feature: impl Feature) -> bool {
-        self.offered_features().contains(feature.bit())
+        debug::filter(self, self.offered_features()).contains(feature.bit())
     }
 }
 

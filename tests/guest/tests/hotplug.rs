@@ -82,15 +82,15 @@ fn a_removed_disk_has_no_geometry() {
         .with_tools()
         .disk(Disk::blank(16))
         .boot();
-    // The disk goes while the question is on its way.
+    // It stops when it has opened the disk, and asks when that is gone.
     vm.spawn(
         "late",
-        "strace -o /run/calls -e trace=ioctl -e inject=ioctl:delay_enter=20000000:when=1 \
-             hdparm -g /dev/vda",
+        "strace -o /run/calls -P /dev/vda -e inject=openat:signal=STOP hdparm -g /dev/vda",
     );
-    vm.wait_until(20, "ls -l /proc/[0-9]*/fd 2> /dev/null | grep -q /dev/vda");
+    vm.wait_until(20, "grep -q '^State:.[Tt]' /proc/$(pidof hdparm)/status");
     vm.unplug("disk0", 15);
-    vm.join("late", 60);
+    vm.ok("kill -CONT $(pidof hdparm)");
+    vm.join("late", 20);
     let calls = vm.ok("cat /run/calls");
     let geometry = calls.lines().find(|line| line.contains("HDIO_GETGEO"));
     assert!(

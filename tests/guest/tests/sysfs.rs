@@ -298,7 +298,7 @@ mod beyond_c {
         let features = vm.ok("cat /sys/bus/virtio/devices/virtio0/features");
         let parent = vm.ok("basename $(readlink -f /sys/bus/virtio/devices/virtio0/..)");
         let mut lines = agreed.lines();
-        assert_eq!(lines.next(), Some(format!("transport: {parent}").as_str()));
+        assert_eq!(lines.next(), Some(format!("device: {parent}").as_str()));
         assert_eq!(lines.next(), Some("ring: split"));
         let expected: Vec<_> = features
             .char_indices()

@@ -211,7 +211,57 @@ fn a_device_may_not_take_less_than_before() {
             write_granularity: 4096,
             model: HOST_MANAGED,
         })),
-        Some("zones")
+        Some("zoned.model")
+    );
+}
+
+/// The same of zones.
+#[test]
+fn zones_may_not_be_less_than_before() {
+    let base = Zoned {
+        zone_sectors: 128,
+        max_open_zones: 4,
+        max_active_zones: 0,
+        max_append_sectors: 64,
+        write_granularity: 4096,
+        model: HOST_MANAGED,
+    };
+    let with = |zoned| {
+        limits(DeviceConfig {
+            zoned: Some(zoned),
+            ..PLAIN
+        })
+        .unwrap()
+    };
+    let before = with(base);
+    let shortfall = |change: &dyn Fn(&mut Zoned)| {
+        let mut zoned = base;
+        change(&mut zoned);
+        with(zoned).shortfall(&before)
+    };
+    assert_eq!(shortfall(&|_| ()), None);
+    assert_eq!(shortfall(&|new| new.max_open_zones = 0), None);
+    assert_eq!(shortfall(&|new| new.max_append_sectors = 128), None);
+    assert_eq!(shortfall(&|new| new.write_granularity = 512), None);
+    assert_eq!(
+        shortfall(&|new| new.zone_sectors = 256),
+        Some("zone_sectors")
+    );
+    assert_eq!(
+        shortfall(&|new| new.max_open_zones = 3),
+        Some("max_open_zones")
+    );
+    assert_eq!(
+        shortfall(&|new| new.max_active_zones = 8),
+        Some("max_active_zones")
+    );
+    assert_eq!(
+        shortfall(&|new| new.max_append_sectors = 32),
+        Some("max_append_sectors")
+    );
+    assert_eq!(
+        shortfall(&|new| new.write_granularity = 8192),
+        Some("write_granularity")
     );
 }
 
