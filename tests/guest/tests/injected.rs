@@ -2,7 +2,7 @@
 
 //! Faults that the kernel itself injects, which only the debug kernel can.
 
-use guest::{Disk, Guest, Vm};
+use guest::{Disk, Guest};
 
 /// K33: an interrupt that the kernel forgets costs time, until what it was about is late, and nothing
 /// else.
