@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a block device may say of itself: its limits, and its zones.
+//! What a block device may say of itself: its limits here, its zones in [`zoned`], and in [`again`] what
+//! it may say after a reset.
 
-#[path = "../../../drivers/block/virtio_blk/limits.rs"]
+mod again;
+mod zoned;
+
+#[path = "../../../../drivers/block/virtio_blk/limits.rs"]
 mod limits;
-#[path = "../../../drivers/block/virtio_blk/zones.rs"]
+#[path = "../../../../drivers/block/virtio_blk/zones.rs"]
 mod zones;
 
 use limits::{
@@ -19,11 +23,6 @@ use limits::{
     WriteZeroes, //
 };
 use proptest::prelude::*;
-use zones::{
-    Descriptor,
-    Zoned,
-    HOST_MANAGED, //
-};
 
 const PLAIN: DeviceConfig = DeviceConfig {
     capacity_sectors: 2048,
@@ -97,172 +96,6 @@ fn capacity_beyond_the_byte_range_is_refused() {
     for sectors in [largest + 1, 1 << 63, u64::MAX] {
         assert_eq!(with(sectors), Err(Refusal::Capacity(sectors)));
     }
-}
-
-/// U15, H12: a device that was reset must take all that it took before; it may take more, and tell
-/// another topology.
-#[test]
-fn a_device_may_not_take_less_than_before() {
-    let base = DeviceConfig {
-        size_max: Some(8192),
-        blk_size: Some(1024),
-        discard: Some(Discard {
-            max_sectors: 64,
-            max_seg: 8,
-            sector_alignment: 8,
-        }),
-        write_zeroes: Some(WriteZeroes {
-            max_sectors: 64,
-            may_unmap: true,
-        }),
-        secure_erase: Some(SecureErase {
-            max_sectors: 64,
-            max_seg: 1,
-            sector_alignment: 8,
-        }),
-        ..PLAIN
-    };
-    let before = limits(base).unwrap();
-    let shortfall = |change: &dyn Fn(&mut DeviceConfig)| {
-        let mut config = base;
-        change(&mut config);
-        limits(config).unwrap().shortfall(&before)
-    };
-    let discard = |max_sectors, max_seg, sector_alignment| {
-        Some(Discard {
-            max_sectors,
-            max_seg,
-            sector_alignment,
-        })
-    };
-    let zeroes = |max_sectors, may_unmap| {
-        Some(WriteZeroes {
-            max_sectors,
-            may_unmap,
-        })
-    };
-
-    assert_eq!(shortfall(&|_| ()), None);
-    assert_eq!(shortfall(&|new| new.capacity_sectors = 64), None);
-    assert_eq!(shortfall(&|new| new.seg_max = Some(255)), None);
-    assert_eq!(shortfall(&|new| new.size_max = None), None);
-    assert_eq!(shortfall(&|new| new.discard = discard(0, 9, 4)), None);
-    assert_eq!(
-        shortfall(&|new| new.topology = Some(Topology {
-            physical_block_exp: 1,
-            alignment_offset: 0,
-            min_io_size: 2,
-            opt_io_size: 4,
-        })),
-        None
-    );
-
-    assert_eq!(shortfall(&|new| new.blk_size = Some(512)), Some("blk_size"));
-    assert_eq!(
-        shortfall(&|new| new.blk_size = Some(2048)),
-        Some("blk_size")
-    );
-    assert_eq!(
-        shortfall(&|new| new.size_max = Some(4096)),
-        Some("size_max")
-    );
-    assert_eq!(shortfall(&|new| new.seg_max = Some(253)), Some("seg_max"));
-    assert_eq!(
-        shortfall(&|new| new.discard = discard(63, 8, 8)),
-        Some("max_discard_sectors")
-    );
-    assert_eq!(
-        shortfall(&|new| new.discard = discard(64, 7, 8)),
-        Some("max_discard_seg")
-    );
-    assert_eq!(
-        shortfall(&|new| {
-            new.discard = discard(64, 8, 16);
-            new.secure_erase = Some(SecureErase {
-                max_sectors: 64,
-                max_seg: 1,
-                sector_alignment: 16,
-            });
-        }),
-        Some("discard_sector_alignment")
-    );
-    assert_eq!(
-        shortfall(&|new| new.write_zeroes = zeroes(63, true)),
-        Some("max_write_zeroes_sectors")
-    );
-    assert_eq!(
-        shortfall(&|new| new.write_zeroes = zeroes(64, false)),
-        Some("write_zeroes_may_unmap")
-    );
-    assert_eq!(
-        shortfall(&|new| new.secure_erase = Some(SecureErase {
-            max_sectors: 63,
-            max_seg: 1,
-            sector_alignment: 8,
-        })),
-        Some("max_secure_erase_sectors")
-    );
-    assert_eq!(
-        shortfall(&|new| new.zoned = Some(Zoned {
-            zone_sectors: 128,
-            max_open_zones: 0,
-            max_active_zones: 0,
-            max_append_sectors: 64,
-            write_granularity: 4096,
-            model: HOST_MANAGED,
-        })),
-        Some("zoned.model")
-    );
-}
-
-/// The same of zones.
-#[test]
-fn zones_may_not_be_less_than_before() {
-    let base = Zoned {
-        zone_sectors: 128,
-        max_open_zones: 4,
-        max_active_zones: 0,
-        max_append_sectors: 64,
-        write_granularity: 4096,
-        model: HOST_MANAGED,
-    };
-    let with = |zoned| {
-        limits(DeviceConfig {
-            zoned: Some(zoned),
-            ..PLAIN
-        })
-        .unwrap()
-    };
-    let before = with(base);
-    let shortfall = |change: &dyn Fn(&mut Zoned)| {
-        let mut zoned = base;
-        change(&mut zoned);
-        with(zoned).shortfall(&before)
-    };
-    assert_eq!(shortfall(&|_| ()), None);
-    assert_eq!(shortfall(&|new| new.max_open_zones = 0), None);
-    assert_eq!(shortfall(&|new| new.max_append_sectors = 128), None);
-    assert_eq!(shortfall(&|new| new.write_granularity = 512), None);
-    assert_eq!(
-        shortfall(&|new| new.zone_sectors = 256),
-        Some("zone_sectors")
-    );
-    assert_eq!(
-        shortfall(&|new| new.max_open_zones = 3),
-        Some("max_open_zones")
-    );
-    assert_eq!(
-        shortfall(&|new| new.max_active_zones = 8),
-        Some("max_active_zones")
-    );
-    assert_eq!(
-        shortfall(&|new| new.max_append_sectors = 32),
-        Some("max_append_sectors")
-    );
-    assert_eq!(
-        shortfall(&|new| new.write_granularity = 8192),
-        Some("write_granularity")
-    );
 }
 
 /// A block that is not there as a whole is not part of the disk.
@@ -506,120 +339,6 @@ fn secure_erase_needs_all_its_limits() {
         Refusal::SecureErase("max_secure_erase_seg").to_string(),
         "max_secure_erase_seg can't be 0"
     );
-}
-
-const ZONED: Zoned = Zoned {
-    zone_sectors: 8192,
-    max_open_zones: 3,
-    max_active_zones: 5,
-    max_append_sectors: 256,
-    write_granularity: 4096,
-    model: HOST_MANAGED,
-};
-
-/// K63, BLK-INIT-10, BLK-INIT-11: only where zones must be written in order is there anything to check.
-#[test]
-fn models_without_demands_are_ordinary_disks() {
-    for model in 0..=u8::MAX {
-        let nonsense = Zoned {
-            zone_sectors: 1000,
-            write_granularity: 0,
-            model,
-            ..ZONED
-        };
-        let expected = match model {
-            0 | 2 => Ok(None),
-            HOST_MANAGED => Err(zones::Refusal::ZoneSize(1000)),
-            _ => Err(zones::Refusal::Model(model)),
-        };
-        assert_eq!(nonsense.limits(1 << 20, 512), expected, "model {model}");
-    }
-}
-
-/// K64 to K66, H14: a disk that cannot append is one all the same.
-#[test]
-fn zone_limits_are_checked() {
-    use zones::Refusal::{
-        AppendSectors,
-        Count,
-        OpenZones,
-        WriteGranularity,
-        ZoneSize, //
-    };
-    let with = |change: fn(&mut Zoned)| {
-        let mut zoned = ZONED;
-        change(&mut zoned);
-        zoned.limits(1 << 30, 4096).map(Option::unwrap)
-    };
-    let plain = with(|_| {}).unwrap();
-    assert_eq!((plain.zone_sectors, plain.write_granularity), (8192, 4096));
-    assert_eq!(
-        with(|z| z.max_append_sectors = 0)
-            .unwrap()
-            .max_append_sectors,
-        0
-    );
-    assert_eq!(
-        with(|z| z.write_granularity = 512)
-            .unwrap()
-            .write_granularity,
-        4096
-    );
-    assert_eq!(with(|z| z.max_active_zones = 0).unwrap().max_open_zones, 3);
-    assert_eq!(with(|z| z.zone_sectors = 0), Err(ZoneSize(0)));
-    assert_eq!(with(|z| z.zone_sectors = 4), Err(ZoneSize(4)));
-    assert_eq!(with(|z| z.write_granularity = 0), Err(WriteGranularity(0)));
-    assert_eq!(
-        with(|z| z.write_granularity = 1 << 23),
-        Err(WriteGranularity(1 << 23))
-    );
-    assert_eq!(with(|z| z.max_append_sectors = 7), Err(AppendSectors(7)));
-    assert_eq!(with(|z| z.max_open_zones = 6), Err(OpenZones(6)));
-    // More than the block layer has memory for, or can have.
-    let many = |z: &mut Zoned| (z.max_open_zones, z.max_active_zones) = (u32::MAX, u32::MAX);
-    let many = with(many).unwrap();
-    assert_eq!((many.max_open_zones, many.max_active_zones), (2048, 2048));
-    assert_eq!(ZONED.limits(1 << 40, 512), Err(Count(1 << 27)));
-
-    let config = DeviceConfig {
-        zoned: Some(ZONED),
-        ..PLAIN
-    };
-    let limits = limits(config).unwrap();
-    assert_eq!(
-        (limits.physical_block_size, limits.io_min),
-        (Some(4096), 4096)
-    );
-}
-
-/// K11, BLK-ZONE-9.
-#[test]
-fn an_append_stays_in_its_zone() {
-    let zones = ZONED.limits(1 << 20, 512).unwrap().unwrap();
-    assert!(zones.holds(8192, 8192, 8));
-    assert!(zones.holds(8192, 16376, 8));
-    assert!(!zones.holds(8192, 16377, 8));
-    assert!(!zones.holds(8192, 8191, 8));
-    assert!(!zones.holds(8192, u64::MAX, 8));
-    assert!(!zones.holds(u64::MAX, u64::MAX, 8));
-}
-
-#[test]
-fn zone_descriptors_are_little_endian() {
-    let mut bytes = [0xee; zones::DESCRIPTOR_LEN];
-    for (i, word) in [0x0123_u64, 0x4567, 0x89ab].into_iter().enumerate() {
-        bytes[8 * i..][..8].copy_from_slice(&word.to_le_bytes());
-    }
-    (bytes[24], bytes[25]) = (2, 14);
-    assert_eq!(zones::reported(&bytes), 0x0123);
-    let descriptor = Descriptor {
-        capacity: 0x0123,
-        start: 0x4567,
-        write_pointer: 0x89ab,
-        zone_type: 2,
-        state: 14,
-    };
-    assert_eq!(Descriptor::parse(&bytes), descriptor);
 }
 
 proptest! {
