@@ -22,6 +22,7 @@ struct delayed_work;
 struct dentry;
 struct device;
 struct device_driver;
+struct device_node;
 struct ida;
 struct seq_file;
 struct work_struct;
@@ -42,6 +43,9 @@ bool rust_ext_device_trylock(struct device *dev);
 int rust_ext_device_match_driver_override(struct device *dev, const struct device_driver *drv);
 int rust_ext_restart_syscall(void);
 void rust_ext_device_unlock(struct device *dev);
+
+struct device_node *rust_ext_of_get_child(struct device *dev, const char *compatible);
+void rust_ext_of_node_put(struct device_node *node);
 
 void rust_ext_ida_init_once(struct ida *ida, u32 *ready);
 

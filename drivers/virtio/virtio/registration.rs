@@ -18,7 +18,8 @@ use kernel::{
         Bound, //
     },
     error::to_result,
-    prelude::*, //
+    prelude::*,
+    str::CString, //
 };
 
 use crate::{
@@ -217,7 +218,9 @@ impl<T: Transport> Registration<T> {
     /// Registers a device with the given id below `parent`.
     ///
     /// The device is reset and acknowledged, then drivers are looked for, so that a driver may
-    /// have been bound when this returns.
+    /// have been bound when this returns. Where the device tree describes it, by a child of the
+    /// parent's node that is compatible with `virtio,device` and the device type in hexadecimal
+    /// digits, that node is the device's.
     ///
     /// # Errors
     ///
@@ -254,6 +257,11 @@ impl<T: Transport> Registration<T> {
         if let Some(debug) = &debug {
             instance.debug = core::ptr::from_ref(&**debug);
         }
+        let compatible = CString::try_from_fmt(fmt!("virtio,device{:x}", id.device))?;
+        let vdev = &mut instance.vdev;
+        // SAFETY: The parent is valid, and the text ends with a NUL. `release` puts the node.
+        vdev.dev.of_node =
+            unsafe { bindings::rust_ext_of_get_child(vdev.dev.parent, compatible.as_char_ptr()) };
 
         let instance = KBox::into_raw(instance);
         // SAFETY: The device is filled in, and `release` frees it from now on.
@@ -334,6 +342,7 @@ impl<T: Transport> Drop for Registration<T> {
 extern "C" fn release(dev: *mut bindings::device) {
     // SAFETY: Devices with this function are in an `Instance` that came from a box.
     unsafe {
+        bindings::rust_ext_of_node_put((*dev).of_node);
         let vdev = kernel::container_of!(dev, bindings::virtio_device, dev);
         drop(KBox::from_raw(vdev.cast::<Instance>()));
     }
