@@ -19,13 +19,15 @@ run: ## Boot a guest on the Rust stack; fill and verify a file system on its dis
 shell: ## An interactive guest with the stack loaded.
 	@scripts/setup run && scripts/run-guest shell
 
-.PHONY: test test-debug test-outline host-test kunit
+.PHONY: test test-debug test-outline test-debian host-test kunit
 test: ## All tests: on the host, and in guests under QEMU.
 	@scripts/setup test && scripts/test
 test-debug: ## The guest tests with a kernel full of checkers (KASAN, lockdep, ...).
 	@scripts/setup test && scripts/test debug
 test-outline: ## The guest tests with CONFIG_RUST_INLINE_HELPERS=n.
 	@scripts/setup test && scripts/test outline
+test-debian: ## A Debian system with systemd whose root is a disk of the stack.
+	@scripts/setup debian && scripts/test debian
 host-test: ## The tests that need no guest: ring, config and request logic.
 	@scripts/setup test && cargo nextest run -p host-tests
 kunit: ## The KUnit suites, in a guest.

@@ -41,6 +41,14 @@ pub fn builtin_kernel() -> PathBuf {
     )
 }
 
+/// A Debian system's root file system: `VIRTIO_DEBIAN_ROOT`.
+pub fn debian_root() -> PathBuf {
+    path(
+        "VIRTIO_DEBIAN_ROOT",
+        "the image of a Debian system; make test-debian makes it",
+    )
+}
+
 /// The initramfs that holds a stack: `VIRTIO_INITRD` or `VIRTIO_INITRD_C`.
 pub fn initrd(stack: Stack) -> PathBuf {
     match stack {

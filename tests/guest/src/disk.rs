@@ -44,6 +44,21 @@ impl Disk {
         Self::over(file, "qcow2")
     }
 
+    /// A copy of an image, sparse like that.
+    pub fn copy_of(image: &Path) -> Self {
+        let file = image_file();
+        let status = Command::new("cp")
+            .arg("--sparse=always")
+            .args([image, file.path()])
+            .status();
+        assert!(
+            status.expect("copying a disk image").success(),
+            "cannot copy {}",
+            image.display()
+        );
+        Self::over(file, "raw")
+    }
+
     fn over(file: NamedTempFile, format: &str) -> Self {
         let backend = json!({
             "driver": format,
