@@ -44,6 +44,8 @@ mod queue;
 mod queues;
 #[path = "virtio_ring/recovery.rs"]
 mod recovery;
+#[path = "virtio_ring/snapshot.rs"]
+mod snapshot;
 #[path = "virtio_ring/split.rs"]
 pub mod split;
 #[path = "virtio_ring/state.rs"]

@@ -27,6 +27,7 @@ use kernel::{
 
 use crate::{
     queue::Queue,
+    snapshot::Snapshot,
     virtqueue::Virtqueue, //
 };
 
@@ -126,6 +127,11 @@ impl<H: Handler> Live<H> {
             queue.virtqueue().break_queue();
             ((), Submission::Hold)
         });
+    }
+
+    /// Returns what the queue is like now.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.with(|queue, _| (Snapshot::new(queue), Submission::Hold))
     }
 
     /// Returns whether the queue is out of use.
@@ -240,33 +246,11 @@ impl<H: Handler> Channel<H> {
 
     /// Writes what the queue is and does, for people.
     pub(crate) fn show(&self, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
-        let seen = self.access().map(|live| {
-            live.with(|queue, _| {
-                let vq = queue.virtqueue();
-                let (size, is_broken) = (vq.size(), vq.is_broken());
-                let (free, in_flight) = (queue.num_free(), queue.in_flight());
-                let state = (size, free, in_flight, is_broken, queue.statistics());
-                (state, Submission::Hold)
-            })
-        });
-        let Some((size, free, in_flight, is_broken, statistics)) = seen else {
+        let Some(live) = self.access() else {
             return f.write_str("closed\n");
         };
-        for (name, value) in [
-            ("size", size.into()),
-            ("free", free.into()),
-            ("in_flight", in_flight.into()),
-            ("broken", is_broken.into()),
-            ("added", statistics.added),
-            ("notifications", statistics.notifications),
-            ("suppressed", statistics.suppressed),
-            ("interrupts", self.interrupts.load(Ordering::Relaxed)),
-            ("largest_batch", statistics.largest_batch.into()),
-        ] {
-            let value: u64 = value;
-            writeln!(f, "{name}: {value}")?;
-        }
-        Ok(())
+        live.snapshot().list(f)?;
+        writeln!(f, "interrupts: {}", self.interrupts.load(Ordering::Relaxed))
     }
 
     /// The C callback of the queue.

@@ -32,6 +32,7 @@ use crate::{
     split::{
         Chain,
         DescState,
+        Position,
         Statistics, //
     },
     virtqueue::{
@@ -180,6 +181,11 @@ impl<T> Queue<T> {
     /// Returns what the queue has done since it was new.
     pub(crate) fn statistics(&mut self) -> Statistics {
         self.ring().statistics()
+    }
+
+    /// Returns how far driver and device have come in the ring.
+    pub(crate) fn position(&mut self) -> Position {
+        self.ring().position()
     }
 
     /// Returns whether the device has kept to the rules of the ring.

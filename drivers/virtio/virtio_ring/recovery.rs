@@ -209,6 +209,7 @@ impl<'bound, H: Handler> Guard<'bound, H> {
             self.close(&mut mode);
             return;
         }
+        self.log_unfinished();
         // What the transport met is not the device's fault.
         if !was_lost && !self.restarts.lock().allow() {
             dev_err!(self.dev, "device fails again and again, it is given up\n");
@@ -229,6 +230,16 @@ impl<'bound, H: Handler> Guard<'bound, H> {
                 self.close(&mut mode);
             }
         }
+    }
+
+    /// Says where the queues are of which the device has something, or that it has broken.
+    fn log_unfinished(&self) {
+        self.for_each_live(|live| {
+            let snapshot = live.snapshot();
+            if !snapshot.is_idle() {
+                dev_warn!(self.dev, "{}\n", snapshot);
+            }
+        });
     }
 
     fn has_broken_queue(&self) -> bool {

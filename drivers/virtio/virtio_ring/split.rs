@@ -66,6 +66,17 @@ pub struct Statistics {
     pub largest_batch: u16,
 }
 
+/// How far driver and device have come in the rings. The indices wrap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The available index: up to which chains were added.
+    pub avail: u16,
+    /// The used index as the device has stored it, which may be anything.
+    pub used: u16,
+    /// The used index up to which chains were taken back.
+    pub last_used: u16,
+}
+
 /// A split virtqueue.
 ///
 /// `S` is the memory for the private bookkeeping, such as a boxed slice of [`DescState`].
@@ -253,6 +264,16 @@ impl<B: Barriers, S: DerefMut<Target = [DescState]>> Ring<B, S> {
             self.suppressed = self.suppressed.wrapping_add(1);
         }
         is_wanted
+    }
+
+    /// Returns how far driver and device have come.
+    pub fn position(&self) -> Position {
+        Position {
+            // CAST: The low part is the index.
+            avail: self.avail_idx as u16,
+            used: self.memory.read_used_idx(),
+            last_used: self.last_used,
+        }
     }
 
     /// Returns what the queue has done since it was new, over restarts.

@@ -11,6 +11,7 @@ use guest::{
     Guest,
     Vm, //
 };
+use qapi::qmp;
 
 fn roundtrip_all(vm: &mut Vm) {
     for disk in vm.ok("ls /sys/block | grep ^vd").lines() {
@@ -327,6 +328,15 @@ mod beyond_c {
         assert_eq!(read(&mut vm, "free") + read(&mut vm, "in_flight"), 64);
         assert!(read(&mut vm, "largest_batch") >= 1);
         assert_eq!(read(&mut vm, "broken"), 0);
+        let path = vm.qmp(&qmp::x_query_virtio {}).remove(0).path;
+        let device = vm.qmp(&qmp::x_query_virtio_queue_status { path, queue: 0 });
+        assert_eq!(
+            Some(read(&mut vm, "avail_idx") as u16),
+            device.last_avail_idx
+        );
+        for name in ["used_idx", "last_used_idx"] {
+            assert_eq!(read(&mut vm, name) as u16, device.used_idx, "{name}");
+        }
         vm.ok("echo virtio0 > /sys/bus/virtio/drivers/virtio_blk/unbind");
         vm.ok("[ ! -e /sys/kernel/debug/virtio/virtio0/queue0 ]");
         vm.ok("echo virtio0 > /sys/bus/virtio/drivers/virtio_blk/bind");

@@ -97,7 +97,7 @@ mod beyond_c {
     }
 
     /// K105, H18: a request that the device does not answer in time fails, and the disk goes on. The
-    /// time is a parameter of the module or of the disk.
+    /// time is a parameter of the module or of the disk. U28: the log says where the queue stood.
     #[test]
     fn a_request_that_takes_too_long_resets_the_device() {
         let mut vm = guest();
@@ -123,6 +123,7 @@ mod beyond_c {
             vm.ok("cmp -n 8388608 /run/data /dev/vda");
             let log = vm.ok("dmesg");
             assert_eq!(lines(&log, "timed out, device is reset"), 1, "{log}");
+            assert_eq!(lines(&log, ": 1 in flight, "), 1, "{log}");
             assert_eq!(lines(&log, USED_AGAIN), 1, "{log}");
             unload(&mut vm);
         }
