@@ -194,7 +194,6 @@ impl virtio::Driver for VirtioBlk {
 
     fn config_changed<'bound>(dev: &'bound Device<Bound>, data: Pin<&Disk<'bound>>) {
         if dev.is_gone() {
-            data.queues.check();
             return;
         }
         if let Some(disk) = &*data.disk.lock() {

@@ -133,6 +133,10 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
     ///
     /// Called by transports, in any context.
     pub fn config_changed(&self) {
+        // The device may say that it needs a reset (VIRTIO 1.4, 2.1), also while its driver is being
+        // bound and waits for it.
+        // SAFETY: Transports call this for devices that are registered.
+        registration::schedule_recovery(unsafe { Device::from_raw(self.as_raw()) });
         self.with_notice(|notice| self.deliver(notice));
     }
 

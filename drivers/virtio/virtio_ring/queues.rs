@@ -243,12 +243,6 @@ impl<H: Handler> ReadyQueues<'_, H> {
         self.0.guard.is_closed()
     }
 
-    /// Has the device reset and used again if it says that it needs a reset, or given up if it is
-    /// not there any more. Returns at once.
-    pub fn check(&self) {
-        self.0.guard.check();
-    }
-
     /// Waits until the device is used again, or given up, if it is being reset just now. Sleeps.
     pub fn settle(&self) {
         self.0.guard.settle();

@@ -186,6 +186,24 @@ mod beyond_c {
         unload(&mut vm);
     }
 
+    /// D4: a device that is reset while it is being bound and taken off sees whole sequences of
+    /// steps, one after another.
+    #[test]
+    fn resets_and_binding_take_turns() {
+        let mut vm = guest();
+        load(&mut vm, "num_queues=2 fault=12 fault_after=1");
+        vm.ok_within(
+            120,
+            "cd /sys/bus/virtio/drivers/virtio_blk
+             for round in $(seq 30); do
+                 echo virtio0 > unbind && echo virtio0 > bind
+             done",
+        );
+        let log = vm.ok("dmesg");
+        assert!(lines(&log, "device needs a reset") > 30, "{log}");
+        unload(&mut vm);
+    }
+
     /// A request that is done, of which no interrupt told, needs no reset.
     #[test]
     fn a_lost_interrupt_costs_time_alone() {
