@@ -193,6 +193,7 @@ impl virtio::Driver for VirtioBlk {
     }
 
     fn config_changed<'bound>(dev: &'bound Device<Bound>, data: Pin<&Disk<'bound>>) {
+        // It is being reset or given up, and this comes again after a reset.
         if dev.is_gone() {
             return;
         }

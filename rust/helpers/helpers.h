@@ -44,7 +44,7 @@ int rust_ext_device_match_driver_override(struct device *dev, const struct devic
 int rust_ext_restart_syscall(void);
 void rust_ext_device_unlock(struct device *dev);
 
-struct device_node *rust_ext_of_get_child(struct device *dev, const char *compatible);
+struct device_node *rust_ext_of_get_available_child(struct device *dev, const char *compatible);
 void rust_ext_of_node_put(struct device_node *node);
 
 void rust_ext_ida_init_once(struct ida *ida, u32 *ready);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Nodes of the device tree, which inline functions stand for in a kernel without it. */
+/* Calls of the device tree that are inline in a kernel without it. */
 
 #include <linux/device.h>
 #include <linux/export.h>
@@ -8,13 +8,15 @@
 #include "helpers.h"
 
 /**
- * rust_ext_of_get_child() - the node of a device that is described below another
+ * rust_ext_of_get_available_child() - the node of a device that is described below another
  * @dev: the device whose node is the parent, if it has any
  * @compatible: what the child says that it is
  *
- * Return: the first such child that is available, with a reference; or NULL.
+ * Unlike of_get_compatible_child(), passes over nodes whose status is "disabled".
+ *
+ * Return: the first such child, with a reference; or NULL.
  */
-struct device_node *rust_ext_of_get_child(struct device *dev, const char *compatible)
+struct device_node *rust_ext_of_get_available_child(struct device *dev, const char *compatible)
 {
 	struct device_node *child;
 
@@ -23,7 +25,7 @@ struct device_node *rust_ext_of_get_child(struct device *dev, const char *compat
 			return child;
 	return NULL;
 }
-EXPORT_SYMBOL_GPL(rust_ext_of_get_child);
+EXPORT_SYMBOL_GPL(rust_ext_of_get_available_child);
 
 void rust_ext_of_node_put(struct device_node *node)
 {

@@ -131,12 +131,11 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
     /// Passes a change of the device's configuration on to its driver, or keeps it until the
     /// driver wants to hear of it (VIRTIO 1.4, 2.3 "Notifications").
     ///
-    /// Called by transports, in any context.
+    /// The change may be that the device needs a reset (VIRTIO 1.4, 2.1), also while its driver is
+    /// being bound and waits for it, so this is looked at in any case. Called by transports, and by
+    /// whoever has had the device reset, in any context.
     pub fn config_changed(&self) {
-        // The device may say that it needs a reset (VIRTIO 1.4, 2.1), also while its driver is being
-        // bound and waits for it.
-        // SAFETY: Transports call this for devices that are registered.
-        registration::schedule_recovery(unsafe { Device::from_raw(self.as_raw()) });
+        registration::schedule_recovery(self);
         self.with_notice(|notice| self.deliver(notice));
     }
 

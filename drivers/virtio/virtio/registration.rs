@@ -75,9 +75,9 @@ unsafe impl Sync for DeviceType {}
 
 static INSTANCE_TYPE: DeviceType = DeviceType(UnsafeCell::new(pin_init::zeroed()));
 
-/// Returns what the bus keeps for a device, if its transport is a Rust one. The pointer is valid
-/// while the device is bound; C code changes the first field at any time.
-fn instance(dev: &Device<Bound>) -> Option<*const Instance> {
+/// Returns what the bus keeps for a device, if its transport is a Rust one. The pointer is valid as
+/// long as the device is; C code changes the first field at any time.
+fn instance<Ctx: device::DeviceContext>(dev: &Device<Ctx>) -> Option<*const Instance> {
     let raw = dev.as_raw();
     // SAFETY: The device is valid, and its type says whether it is in an `Instance`.
     let is_ours = unsafe { core::ptr::eq((*raw).dev.type_, INSTANCE_TYPE.0.get()) };
@@ -148,7 +148,7 @@ pub(crate) unsafe fn set_recovery(
 
 /// Has a device reset by the work that [`set_recovery`] stored, soon. Returns whether there is any.
 /// Called in any context.
-pub(crate) fn schedule_recovery(dev: &Device<Bound>) -> bool {
+pub(crate) fn schedule_recovery<Ctx: device::DeviceContext>(dev: &Device<Ctx>) -> bool {
     let Some(instance) = instance(dev) else {
         return false;
     };
@@ -258,10 +258,10 @@ impl<T: Transport> Registration<T> {
             instance.debug = core::ptr::from_ref(&**debug);
         }
         let compatible = CString::try_from_fmt(fmt!("virtio,device{:x}", id.device))?;
-        let vdev = &mut instance.vdev;
-        // SAFETY: The parent is valid, and the text ends with a NUL. `release` puts the node.
-        vdev.dev.of_node =
-            unsafe { bindings::rust_ext_of_get_child(vdev.dev.parent, compatible.as_char_ptr()) };
+        let parent = instance.vdev.dev.parent;
+        // SAFETY: The parent is valid, and the text ends with a NUL.
+        instance.vdev.dev.of_node =
+            unsafe { bindings::rust_ext_of_get_available_child(parent, compatible.as_char_ptr()) };
 
         let instance = KBox::into_raw(instance);
         // SAFETY: The device is filled in, and `release` frees it from now on.
@@ -340,7 +340,8 @@ impl<T: Transport> Drop for Registration<T> {
 
 /// Frees a device to which this was the last reference.
 extern "C" fn release(dev: *mut bindings::device) {
-    // SAFETY: Devices with this function are in an `Instance` that came from a box.
+    // SAFETY: Devices with this function are in an `Instance` that came from a box. The node is null
+    // or has a reference that `new` took.
     unsafe {
         bindings::rust_ext_of_node_put((*dev).of_node);
         let vdev = kernel::container_of!(dev, bindings::virtio_device, dev);

@@ -2,11 +2,12 @@
 
 //! What happens to the queues of a device that fails, is suspended, or goes.
 //!
-//! A device that breaks the rules of a ring, or that its driver has found to be stuck, is reset
-//! from a work item. What it had in flight is given back to the handlers, and the device is led
-//! through its initialization again (VIRTIO 1.4, 2.1.1 "Driver Requirements: Device Status Field").
-//! One that fails again and again is given up. The same steps serve a device that its transport has
-//! lost and found again, and a driver whose device loses its state while the system is suspended.
+//! A device that breaks the rules of a ring, says that it needs a reset, or that its driver has found
+//! to be stuck, is reset from a work item, which looks at it after each change of its configuration.
+//! What it had in flight is given back to the handlers, and the device is led through its
+//! initialization again (VIRTIO 1.4, 2.1.1 "Driver Requirements: Device Status Field"). One that
+//! fails again and again is given up. The same steps serve a device that its transport has lost and
+//! found again, and a driver whose device loses its state while the system is suspended.
 
 use core::ptr::NonNull;
 
@@ -189,9 +190,13 @@ impl<'bound, H: Handler> Guard<'bound, H> {
     /// Resets a device that has failed and has it used again, or gives it up.
     fn recover(&self) {
         let mut mode = self.mode.lock();
+        // What is suspended may have no power, and cannot be asked.
+        if matches!(*mode, Mode::Suspended | Mode::Closed) {
+            return;
+        }
         let status = self.dev.device_status();
         // One that is cut off comes back here when it is found; what it says until then means nothing.
-        if matches!(*mode, Mode::Suspended | Mode::Closed) || self.dev.is_cut_off() {
+        if self.dev.is_cut_off() {
             return;
         }
         let was_lost = self.dev.take_found();
@@ -205,11 +210,11 @@ impl<'bound, H: Handler> Guard<'bound, H> {
         if needs_reset && is_ours {
             dev_err!(self.dev, "device needs a reset\n");
         }
+        self.log_unfinished();
         if !is_ours || (*mode == Mode::Retired && !was_lost) {
             self.close(&mut mode);
             return;
         }
-        self.log_unfinished();
         // What the transport met is not the device's fault.
         if !was_lost && !self.restarts.lock().allow() {
             dev_err!(self.dev, "device fails again and again, it is given up\n");
@@ -232,11 +237,11 @@ impl<'bound, H: Handler> Guard<'bound, H> {
         }
     }
 
-    /// Says where the queues are of which the device has something, or that it has broken.
+    /// Logs where the queues are of which the device has something.
     fn log_unfinished(&self) {
         self.for_each_live(|live| {
             let snapshot = live.snapshot();
-            if !snapshot.is_idle() {
+            if snapshot.in_flight != 0 {
                 dev_warn!(self.dev, "{}\n", snapshot);
             }
         });
@@ -395,6 +400,7 @@ impl<'bound, H: Handler> Guard<'bound, H> {
         };
         if !this.dev.is_cut_off() && this.is_stuck() {
             dev_err!(this.dev, "device does not answer, its requests fail\n");
+            this.log_unfinished();
             this.for_each_live(crate::Live::fail);
         } else {
             this.look_later();

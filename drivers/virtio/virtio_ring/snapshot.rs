@@ -18,7 +18,8 @@ pub(crate) struct Snapshot {
     index: u16,
     size: u16,
     free: u16,
-    in_flight: u16,
+    /// How many buffers the device has.
+    pub(crate) in_flight: u16,
     is_broken: bool,
     position: Position,
     statistics: Statistics,
@@ -38,11 +39,6 @@ impl Snapshot {
             position: queue.position(),
             statistics: queue.statistics(),
         }
-    }
-
-    /// Returns whether the device has nothing of the queue, which is in use.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.in_flight == 0 && !self.is_broken
     }
 
     /// Writes all of it, a line each.

@@ -330,12 +330,10 @@ mod beyond_c {
         assert_eq!(read(&mut vm, "broken"), 0);
         let path = vm.qmp(&qmp::x_query_virtio {}).remove(0).path;
         let device = vm.qmp(&qmp::x_query_virtio_queue_status { path, queue: 0 });
-        assert_eq!(
-            Some(read(&mut vm, "avail_idx") as u16),
-            device.last_avail_idx
-        );
-        for name in ["used_idx", "last_used_idx"] {
-            assert_eq!(read(&mut vm, name) as u16, device.used_idx, "{name}");
+        let used = u64::from(device.used_idx);
+        assert_eq!(device.last_avail_idx.map(u64::from), Some(used));
+        for name in ["avail_idx", "used_idx", "last_used_idx"] {
+            assert_eq!(read(&mut vm, name), used, "{name}");
         }
         vm.ok("echo virtio0 > /sys/bus/virtio/drivers/virtio_blk/unbind");
         vm.ok("[ ! -e /sys/kernel/debug/virtio/virtio0/queue0 ]");

@@ -4,6 +4,7 @@
 
 use host::ring::split::{
     DescState,
+    Position,
     Ring,
     Segment,
     Used,
@@ -43,6 +44,32 @@ fn chains_come_back_in_the_order_of_the_used_ring() {
     assert!(!driver.has_used());
     assert_eq!(driver.pop_used(), Ok(None));
     assert_eq!((driver.num_free(), driver.in_flight()), (8, 0));
+}
+
+/// U28: how far both sides have come is known at any time, also when the indices have wrapped.
+#[test]
+fn position_follows_both_sides() {
+    let (mut driver, mut device) = Driver::new(8, false);
+    for round in 0..=u16::MAX {
+        let head = driver.add(&[1], &[]).unwrap();
+        let before = Position {
+            avail: round.wrapping_add(1),
+            used: round,
+            last_used: round,
+        };
+        assert_eq!(driver.position(), before);
+        device.finish(head, 0);
+        let used = round.wrapping_add(1);
+        assert_eq!(driver.position(), Position { used, ..before });
+        driver.pop_used().unwrap().unwrap();
+        let last_used = used;
+        let after = Position {
+            used,
+            last_used,
+            ..before
+        };
+        assert_eq!(driver.position(), after);
+    }
 }
 
 /// SPLIT-USED-1: the length reported is handed on, up to all that was writable.
