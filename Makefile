@@ -69,5 +69,5 @@ doc: ## HTML documentation of the modules' crates.
 .PHONY: clean clean-cache
 clean: ## Remove what was built in this checkout.
 	@rm -rf target rust-project.json
-clean-cache: ## Remove cached kernels, sources and tools as well.
+clean-cache: ## Remove cached kernels, sources, images and tools as well.
 	@scripts/clean-cache
