@@ -109,6 +109,18 @@ impl Disk {
         self
     }
 
+    /// Has the host check the ext4 file system that fills the disk, which no guest uses any more.
+    #[track_caller]
+    pub fn check(&self) {
+        let check = Command::new("/sbin/e2fsck")
+            .arg("-fn")
+            .arg(self.path())
+            .output()
+            .expect("running e2fsck");
+        let report = String::from_utf8_lossy(&check.stdout);
+        assert!(check.status.success(), "{report}");
+    }
+
     /// The image's file on the host.
     pub fn path(&self) -> &Path {
         self.file.as_ref().expect("a disk with a file").path()

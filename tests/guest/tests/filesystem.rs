@@ -3,7 +3,6 @@
 //! A file system on the disk.
 
 use guest::{files, Disk, Guest};
-use std::process::Command;
 
 /// Written in one guest, read back in the next, and sound in the host's eyes.
 #[test]
@@ -27,16 +26,7 @@ fn a_file_system_outlives_the_guest() {
     vm.ok("umount /mnt");
     vm.finish();
 
-    let check = Command::new("/sbin/e2fsck")
-        .arg("-fn")
-        .arg(disk.path())
-        .output();
-    let check = check.expect("running e2fsck on the host");
-    assert!(
-        check.status.success(),
-        "{}",
-        String::from_utf8_lossy(&check.stdout)
-    );
+    disk.check();
 
     let mut vm = Guest::new().cpus(2).disk(disk).boot();
     vm.ok("mount -r /dev/vda /mnt");
