@@ -20,6 +20,7 @@ use kernel::{
     sync::{
         global_lock,
         Arc,
+        Completion,
         Mutex,
         SpinLockIrq, //
     },
@@ -48,6 +49,7 @@ use virtio_ring::{
 };
 
 use crate::{
+    device::registers::Registers,
     machine::Machine,
     rig::Puppet,
     trace::{
@@ -126,6 +128,9 @@ pub struct Plan {
     pub is_ready: bool,
     /// Whether the device is reset when the queues are ready, as if it had broken the rules.
     pub is_reset: bool,
+    /// Whether the device then says that it needs a reset. The probe ends in the middle of that,
+    /// which goes on after [`Script::go_on`].
+    pub needs_reset: bool,
     /// How many probes fail at their end before one succeeds.
     pub failures: u32,
     /// Whether a buffer goes into the first queue before `DRIVER_OK`, and its interrupt comes.
@@ -144,6 +149,7 @@ impl Plan {
         queues: 1,
         is_ready: true,
         is_reset: false,
+        needs_reset: false,
         failures: 0,
         is_early: false,
         changes: 0,
@@ -164,6 +170,12 @@ pub struct Script {
     results: Mutex<Results>,
     #[pin]
     returned: SpinLockIrq<Returned>,
+    /// The queues are being set up again.
+    #[pin]
+    is_configuring: Completion,
+    /// That may end.
+    #[pin]
+    may_go_on: Completion,
 }
 
 /// What a probe has got.
@@ -202,6 +214,8 @@ impl Script {
                 tokens: AtomicU32::new(0),
                 results <- new_mutex!(Results::default(), "virtio_kunit::results"),
                 returned <- new_spinlock_irq!(returned, "virtio_kunit::returned"),
+                is_configuring <- Completion::new(),
+                may_go_on <- Completion::new(),
             }),
             GFP_KERNEL,
         )?;
@@ -212,6 +226,11 @@ impl Script {
     /// Ends what [`begin`](Self::begin) began.
     pub fn end() {
         *CURRENT.lock() = None;
+    }
+
+    /// Lets a reset go on that was to wait; see [`Plan::needs_reset`].
+    pub fn go_on(&self) {
+        self.may_go_on.complete_all();
     }
 
     /// Returns a channel that the last probe has made.
@@ -356,6 +375,10 @@ impl TestDriver {
         let noting = script.clone();
         let queues = queues.on_restart(move |_| {
             noting.note(Step::Configure);
+            noting.is_configuring.complete_all();
+            if noting.plan.needs_reset {
+                noting.may_go_on.wait_for_completion();
+            }
             Ok(())
         })?;
         Ok(script.plan.is_ready.then(|| queues.ready()))
@@ -379,6 +402,11 @@ impl TestDriver {
         };
         if script.plan.is_reset {
             dev.reset()?;
+        }
+        if script.plan.needs_reset {
+            script.machine.registers(Registers::need_reset);
+            dev.config_changed();
+            script.is_configuring.wait_for_completion();
         }
         if probe < script.plan.failures {
             return Err(EUCLEAN);

@@ -255,4 +255,22 @@ mod tests {
         check!(rig.finish());
         Ok(())
     }
+
+    /// D4: the end of a probe leaves the status alone while the device is being reset, which a device
+    /// can ask for before that.
+    #[test]
+    fn d4_end_of_probe_stays_out_of_a_reset() -> Result {
+        let plan = Plan {
+            needs_reset: true,
+            ..Plan::NORMAL
+        };
+        let rig = Rig::new(Offer::PLAIN, plan)?;
+        check!(rig.has_driver());
+        check_eq!(rig.status(), 0xb);
+        rig.script().go_on();
+        check!(rig.wait_for(|| rig.status() == 0xf));
+        check_eq!(rig.script().probes(), 1);
+        check!(rig.finish());
+        Ok(())
+    }
 }
