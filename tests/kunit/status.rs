@@ -265,9 +265,11 @@ mod tests {
             ..Plan::NORMAL
         };
         let rig = Rig::new(Offer::PLAIN, plan)?;
-        check!(rig.has_driver());
-        check_eq!(rig.status(), 0xb);
+        let status = rig.status();
+        // Before anything is checked, as nothing can end until then.
         rig.script().go_on();
+        check!(rig.has_driver());
+        check_eq!(status, 0xb);
         check!(rig.wait_for(|| rig.status() == 0xf));
         check_eq!(rig.script().probes(), 1);
         check!(rig.finish());
