@@ -90,17 +90,40 @@ const HARMLESS: &[&str] = &[
 /// The one message of an orderly power-off that the kernel prints as an emergency.
 const POWER_DOWN: &str = "reboot: Power down";
 
-/// What is in a lockdep report that every surprise removal from a PCIe slot brings: Linux 7.3's
-/// hotplug driver takes its own two locks in both orders.
-const PCIEHP: [&str; 2] = ["pciehp_unconfigure_device", "pci_rescan_remove_lock"];
+/// A report of the kernel that no driver is to blame for.
+struct Foreign {
+    /// What is in its first line.
+    first: &'static str,
+    /// What is in it.
+    parts: &'static [&'static str],
+    /// What is not.
+    without: Option<&'static str>,
+}
 
-/// Takes the reports out of a log that are about [`PCIEHP`] and nothing of virtio.
+const FOREIGN: &[Foreign] = &[
+    // Every surprise removal from a PCIe slot: Linux 7.3's hotplug driver takes its own two locks in
+    // both orders.
+    Foreign {
+        first: "WARNING: possible circular locking dependency",
+        parts: &["pciehp_unconfigure_device", "pci_rescan_remove_lock"],
+        without: Some("virtio"),
+    },
+    // The scan for partitions gets no memory, which only `any_allocation_of_a_bind_may_fail` brings
+    // about.
+    Foreign {
+        first: "vmalloc error: size 32768,",
+        parts: &["vm_struct allocation failed", "bdev_disk_changed"],
+        without: None,
+    },
+];
+
+/// Takes the reports out of a log that are [`FOREIGN`].
 fn without_foreign_reports(log: &str) -> String {
     let mut kept = String::new();
     let mut lines = log.lines();
     while let Some(line) = lines.next() {
         let mut block = format!("{line}\n");
-        if line.contains("WARNING: possible circular locking dependency") {
+        if let Some(foreign) = FOREIGN.iter().find(|it| line.contains(it.first)) {
             for line in lines.by_ref() {
                 block.push_str(line);
                 block.push('\n');
@@ -108,7 +131,8 @@ fn without_foreign_reports(log: &str) -> String {
                     break;
                 }
             }
-            if PCIEHP.iter().all(|part| block.contains(part)) && !block.contains("virtio") {
+            let is_without = foreign.without.is_none_or(|part| !block.contains(part));
+            if is_without && foreign.parts.iter().all(|part| block.contains(part)) {
                 continue;
             }
         }
@@ -197,6 +221,18 @@ mod tests {
         ] {
             assert!(!check(&report(other), &[]).is_empty(), "{other}");
         }
+    }
+
+    #[test]
+    fn only_the_scan_for_partitions_may_lack_memory() {
+        let report = |frame: &str| {
+            format!(
+                "<4>[1.0] sh: vmalloc error: size 32768, align 0x1, vm_struct allocation failed, \
+                 mode:0xdc0\n<4>[1.0] Call Trace:\n<4>[1.0]  {frame}+0x1/0x2\n<4>[1.0]  </TASK>\n"
+            )
+        };
+        assert!(check(&report("bdev_disk_changed"), &[]).is_empty());
+        assert_eq!(check(&report("start"), &[]), ["<4>[1.0] Call Trace:"]);
     }
 
     #[test]
