@@ -29,18 +29,27 @@ fn a_disk_survives_suspend_during_io() {
     verify(&mut vm);
 }
 
-/// A suspend to RAM, in which QEMU resets the devices, and the way back. Whatever its drivers, the
-/// emulated machine then neither sleeps again nor powers off, so that it ends without that.
+/// Suspends a guest to RAM, in which QEMU resets the devices, and wakes it up after something has been
+/// done. Whatever its drivers, the emulated machine then neither sleeps again nor powers off, so that
+/// it has to end without that, and with two CPUs it does not always get the second one back.
+fn sleep(vm: &mut Vm, meanwhile: impl FnOnce(&mut Vm)) {
+    vm.spawn(
+        "sleep",
+        "echo mem > /sys/power/state && sleep 1 && echo guest: awake > /dev/console",
+    );
+    vm.wait_for_state(30, qmp::RunState::suspended);
+    meanwhile(vm);
+    vm.qmp(&qmp::system_wakeup {});
+    // What is said to its shell before that may be lost.
+    vm.wait_for_console(30, "guest: awake");
+    assert!(vm.join("sleep", 30).is_ok());
+}
+
 #[test]
 fn a_disk_survives_suspend_to_ram_during_io() {
-    let mut vm = Guest::new().cpus(2).disk(Disk::blank(64)).boot();
+    let mut vm = Guest::new().disk(Disk::blank(64)).boot();
     start_filling(&mut vm, 20);
-    vm.spawn("sleep", "echo mem > /sys/power/state");
-    vm.wait_for_state(30, qmp::RunState::suspended);
-    vm.qmp(&qmp::system_wakeup {});
-    // What is said to its shell before that would be lost.
-    vm.wait_for_console(30, "PM: suspend exit");
-    assert!(vm.join("sleep", 30).is_ok());
+    sleep(&mut vm, |_| ());
     verify(&mut vm);
     vm.cut_power();
 }
@@ -66,6 +75,22 @@ fn a_disk_survives_a_function_level_reset_during_io() {
 /// What the C drivers cannot do.
 mod beyond_c {
     use super::*;
+
+    /// U15: a size that changes while nobody is there to be told is seen afterwards.
+    #[test]
+    fn a_disk_that_grows_in_its_sleep_is_larger() {
+        let mut vm = Guest::new().disk(Disk::blank(16)).boot();
+        sleep(&mut vm, |vm| {
+            vm.qmp(&qmp::block_resize {
+                device: None,
+                node_name: Some("node0".into()),
+                size: 32 << 20,
+            });
+        });
+        vm.wait_until(10, "[ $(cat /sys/block/vda/size) = 65536 ]");
+        vm.ok("/usr/lib/guest/roundtrip vda 2 30");
+        vm.cut_power();
+    }
 
     /// M44, U10: a driver that knows nothing of resets gets its device back after one, anew. One
     /// that was unbound stays so.
