@@ -7,6 +7,10 @@ use guest::{
         load,
         unload, //
     },
+    files::{
+        start_filling,
+        verify, //
+    },
     Disk,
     Guest,
     Vm, //
@@ -199,6 +203,21 @@ fn interrupts_follow_the_queues() {
         let count: u32 = count.parse().expect("a number");
         assert!(count >= 64, "CPU {cpu} took {count} interrupts");
     }
+}
+
+/// K88: a queue whose CPU goes offline finishes what it has, and the CPUs that stay are served.
+#[test]
+fn cpus_go_and_come_during_io() {
+    let disk = Disk::blank(64).option("num-queues=4");
+    let mut vm = Guest::new().cpus(4).disk(disk).boot();
+    start_filling(&mut vm, 60);
+    for online in [0, 1, 0, 1] {
+        vm.ok(&format!(
+            "for cpu in 1 2 3; do echo {online} > /sys/devices/system/cpu/cpu$cpu/online; done"
+        ));
+        vm.ok("dd if=/dev/vda of=/dev/null bs=64k count=16 iflag=direct");
+    }
+    verify(&mut vm);
 }
 
 /// Two devices on one interrupt pin: each must leave alone what is not its own.
