@@ -28,7 +28,8 @@
 //! Removing a disk waits for its requests. So a driver first sees to it that requests in flight
 //! come back (a dead device: it ends those that it holds), then drops the [`Disk`], then what the
 //! requests used. The disk's own memory, and with it the driver's
-//! [`QueueData`](Operations::QueueData) and the tag set, lives until the last opener is gone.
+//! [`QueueData`](Operations::QueueData) and the tag set, lives until the last opener is gone,
+//! and the module has to stay as long: see [`LiveDisks`].
 //!
 //! C header: [`include/linux/blk-mq.h`](srctree/include/linux/blk-mq.h)
 
@@ -50,6 +51,8 @@ mod hw_ctx;
 mod limits;
 #[path = "blk_mq/list.rs"]
 mod list;
+#[path = "blk_mq/live_disks.rs"]
+mod live_disks;
 #[path = "blk_mq/major.rs"]
 mod major;
 #[path = "blk_mq/op.rs"]
@@ -106,6 +109,10 @@ pub use self::{
         MAX_BLOCK_SIZE, //
     },
     list::RequestList,
+    live_disks::{
+        AwaitedDisks,
+        LiveDisks, //
+    },
     major::{
         Major,
         MajorRegistration, //

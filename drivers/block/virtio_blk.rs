@@ -57,8 +57,10 @@ use core::sync::atomic::{
 
 use blk_mq::{
     possible_queues,
+    AwaitedDisks,
     DiskBuilder,
     DmaConfig,
+    LiveDisks,
     Major,
     MajorRegistration,
     QueueKind,
@@ -133,6 +135,8 @@ const MAX_DEPTH: u16 = 1024;
 const MAX_INDEX: u32 = (1 << 20) / MINORS - 1;
 
 static MAJOR: Major = Major::new(c"virtblk");
+
+static LIVE_DISKS: LiveDisks = LiveDisks::new();
 static INDICES: Ida = Ida::new();
 
 virtio::virtio_device_table!(ID_TABLE, [DeviceId::new(VIRTIO_ID_BLOCK)]);
@@ -440,17 +444,20 @@ fn queue_limits(limits: &Limits, config: &Config) -> QueueLimits {
 
 /// The module: the block major, and the driver's registration.
 ///
-/// Fields are dropped in this order: no disk is left when the major goes.
+/// Fields are dropped in this order: no disk is left when the major goes, and none is open then, but
+/// one may still be about to be freed.
 #[pin_data]
 struct VirtioBlkModule {
     #[pin]
     _driver: Registration<Adapter<VirtioBlk>>,
     _major: MajorRegistration,
+    _disks: AwaitedDisks,
 }
 
 impl kernel::InPlaceModule for VirtioBlkModule {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            _disks: LIVE_DISKS.awaited(),
             // Disks need the major, so that it comes first.
             _major: MAJOR.register()?,
             _driver <- Registration::new(<Self as kernel::ModuleMetadata>::NAME, module),

@@ -9,6 +9,7 @@ use crate::{
     CompletionBatch,
     GenDisk,
     HwCtx,
+    LiveDisks,
     QueueMaps,
     Rejected,
     Request,
@@ -48,6 +49,9 @@ pub struct Geometry {
 /// sleep unless it says so.
 #[vtable]
 pub trait Operations: Sized + 'static {
+    /// The disks of the driver's module, which [waits](LiveDisks::awaited) for them when it goes.
+    const LIVE_DISKS: &'static LiveDisks;
+
     /// The driver's data of a disk. It lives until the last opener of the disk is gone.
     type QueueData: ForeignOwnable + Send + Sync;
 

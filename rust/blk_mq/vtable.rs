@@ -288,5 +288,6 @@ impl<O: Operations> VTable<O> {
         // SAFETY: `DiskBuilder::build` has set the pointer, and nobody can reach the disk to use
         // it any more.
         drop(unsafe { KBox::<DiskData<O>>::from_raw((*disk).private_data.cast()) });
+        O::LIVE_DISKS.leave();
     }
 }

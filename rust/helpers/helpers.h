@@ -14,6 +14,8 @@ void rust_ext_spin_lock_init(spinlock_t *lock);
 unsigned long rust_ext_spin_lock_irqsave(spinlock_t *lock);
 void rust_ext_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
 
+void rust_ext_synchronize_rcu_tasks(void);
+
 void *rust_ext_alloc_pages_exact(size_t size, gfp_t gfp);
 void rust_ext_free_pages_exact(void *virt, size_t size);
 phys_addr_t rust_ext_virt_to_phys(const void *virt);

@@ -9,6 +9,7 @@ use blk_mq::{
     CompletionBatch,
     GenDisk,
     HwCtx,
+    LiveDisks,
     Op,
     Operations,
     QueueKind,
@@ -56,6 +57,7 @@ use crate::{
         Outcome, //
     },
     QueueCounts,
+    LIVE_DISKS, //
 };
 
 /// The block layer's operations on the disks of this driver.
@@ -128,6 +130,8 @@ pub(crate) fn ask(
 
 #[vtable]
 impl Operations for Disks {
+    const LIVE_DISKS: &'static LiveDisks = &LIVE_DISKS;
+
     type QueueData = Arc<Shared>;
     type TagSetData = Arc<Spreading>;
     type RequestData = RequestData;

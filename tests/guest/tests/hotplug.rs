@@ -193,6 +193,34 @@ fn a_disk_in_a_pcie_slot_can_be_unplugged_during_io() {
 mod beyond_c {
     use super::*;
 
+    /// The last to close a disk that is gone gives the module up first and then frees the disk, by way
+    /// of the module. The C driver's may not be there any more, which the kernel does not survive.
+    #[test]
+    fn the_module_stays_until_the_last_disk_is_freed() {
+        let mut vm = Guest::new().cpus(4).disk(Disk::blank(16)).boot();
+        vm.ok("cat > /run/rounds <<'END'
+unload() {
+    for try in $(seq 200); do
+        [ -e /sys/module/virtio_blk ] || return 0
+        rmmod virtio_blk 2> /dev/null
+    done
+}
+for round in $(seq 60); do
+    for holder in 1 2 3; do
+        sleep 1000 < /dev/vda &
+    done
+    rmmod virtio_pci || exit 1
+    unload & unload & killall -9 sleep
+    wait
+    [ ! -e /sys/module/virtio_blk ] || exit 1
+    modprobe virtio_blk && modprobe virtio_pci || exit 1
+    until [ -b /dev/vda ]; do usleep 10000; done
+done
+END");
+        vm.ok_within(300, "sh /run/rounds 2> /dev/null");
+        vm.roundtrip("vda");
+    }
+
     /// Without a word the device is gone: its registers read as ones from one moment to the next.
     #[test]
     fn a_disk_that_vanishes_ends_its_io_with_an_error() {
