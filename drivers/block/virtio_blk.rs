@@ -136,6 +136,7 @@ const MAX_INDEX: u32 = (1 << 20) / MINORS - 1;
 
 static MAJOR: Major = Major::new(c"virtblk");
 
+/// The disks that keep the module.
 static LIVE_DISKS: LiveDisks = LiveDisks::new();
 static INDICES: Ida = Ida::new();
 
@@ -444,8 +445,8 @@ fn queue_limits(limits: &Limits, config: &Config) -> QueueLimits {
 
 /// The module: the block major, and the driver's registration.
 ///
-/// Fields are dropped in this order: no disk is left when the major goes, and none is open then, but
-/// one may still be about to be freed.
+/// Fields are dropped in this order: no disk uses the major when that goes. One that was removed may yet
+/// be freed, by way of this module, so that this is waited for last.
 #[pin_data]
 struct VirtioBlkModule {
     #[pin]
@@ -458,7 +459,7 @@ impl kernel::InPlaceModule for VirtioBlkModule {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             _disks: LIVE_DISKS.awaited(),
-            // Disks need the major, so that it comes first.
+            // Disks need the major, so that it comes before the driver.
             _major: MAJOR.register()?,
             _driver <- Registration::new(<Self as kernel::ModuleMetadata>::NAME, module),
         })

@@ -290,15 +290,14 @@ impl<O: Operations> NewDisk<O> {
         // SAFETY: `DiskBuilder::build` has set the pointer, and only `drop` frees it.
         let data = unsafe { (*self.disk.as_ptr()).private_data.cast::<DiskData<O>>() };
 
-        // A disk that was added may be freed at once.
-        O::LIVE_DISKS.enter();
         // SAFETY: The disk is valid and not added; the groups live as long as the disk.
         to_result(unsafe {
             let groups = (*data).attributes.groups();
 
             bindings::device_add_disk(parent, self.disk.as_ptr(), groups)
-        })
-        .inspect_err(|_| O::LIVE_DISKS.leave())?;
+        })?;
+        // `free_disk` is called from now on, after the reference is dropped that goes over.
+        O::LIVE_DISKS.enter();
 
         // INVARIANT: The disk is added, and the reference goes over.
         let disk = Disk {

@@ -29,18 +29,20 @@ impl LiveDisks {
         Self(Atomic::new(0))
     }
 
-    /// Has the module wait, when the result is dropped, until its disks are freed. Belongs into the
-    /// module, to be dropped last.
+    /// Has the module wait, when the result is dropped, until its disks are freed.
+    ///
+    /// Belongs into the module, to be dropped last: before the driver is unregistered it would wait for
+    /// ever, and without it a disk may be freed by code that is not there any more.
     pub fn awaited(&'static self) -> AwaitedDisks {
         AwaitedDisks(self)
     }
 
-    /// Counts a disk that is going to be added.
+    /// Counts a disk that was added.
     pub(crate) fn enter(&self) {
         self.0.fetch_add(1, Relaxed);
     }
 
-    /// Counts one that is freed, or could not be added. The last use of the module by that disk.
+    /// Counts one that is freed. The last use of the module by that disk.
     pub(crate) fn leave(&self) {
         self.0.fetch_sub(1, Release);
     }
@@ -57,12 +59,13 @@ pub struct AwaitedDisks(&'static LiveDisks);
 
 impl Drop for AwaitedDisks {
     fn drop(&mut self) {
-        // It is a matter of moments, since nobody has a disk open.
+        // A matter of moments: nobody has a disk open when a module is unloaded.
         while self.0 .0.load(Acquire) != 0 {
             fsleep(Delta::from_millis(1));
         }
-        // Who was the last to leave may not have returned from the module yet.
-        // SAFETY: Modules are unloaded in a context that may sleep.
+        // Who was the last to leave may not have returned from the module yet. A kernel without
+        // `CONFIG_TASKS_RCU` does not wait for one that was preempted right there.
+        // SAFETY: As `fsleep`, this needs a context that may sleep, which a module's end is.
         unsafe { bindings::rust_ext_synchronize_rcu_tasks() };
     }
 }

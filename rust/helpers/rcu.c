@@ -6,7 +6,11 @@
 
 #include "helpers.h"
 
-/* Sleeps until every task has given its CPU up of its own will, or been in user space. */
+/*
+ * Sleeps until every task has given its CPU up of its own will, or been in user
+ * space; without CONFIG_TASKS_RCU, an ordinary grace period, which misses those that
+ * were preempted.
+ */
 void rust_ext_synchronize_rcu_tasks(void)
 {
 	synchronize_rcu_tasks();
