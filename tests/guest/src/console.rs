@@ -129,15 +129,19 @@ fn without_foreign_reports(log: &str) -> String {
     while let Some(line) = lines.next() {
         let mut block = format!("{line}\n");
         if let Some(foreign) = FOREIGN.iter().find(|it| line.contains(it.first)) {
+            let mut is_pure = true;
             for line in lines.by_ref() {
                 block.push_str(line);
                 block.push('\n');
                 if line.contains("</TASK>") {
                     break;
                 }
+                // Another CPU may have something to say at the same time.
+                is_pure &=
+                    line.contains("Call Trace") || !NEVER.iter().any(|part| line.contains(part));
             }
             let is_without = foreign.without.is_none_or(|part| !block.contains(part));
-            if is_without && foreign.parts.iter().all(|part| block.contains(part)) {
+            if is_pure && is_without && foreign.parts.iter().all(|part| block.contains(part)) {
                 continue;
             }
         }
@@ -221,6 +225,7 @@ mod tests {
         let bug = "<4>[2.0] BUG: KASAN";
         assert_eq!(check(&format!("{foreign}{bug}"), &[]), [bug]);
         for other in [
+            "pciehp_unconfigure_device+0x1/0x2\n<4>[1.0] BUG: KASAN: something else",
             "blk_mq_freeze_queue",
             "pciehp_unconfigure_device virtio_pci_remove",
         ] {

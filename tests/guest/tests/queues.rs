@@ -211,11 +211,19 @@ fn cpus_go_and_come_during_io() {
     let disk = Disk::blank(64).option("num-queues=4");
     let mut vm = Guest::new().cpus(4).disk(disk).boot();
     start_filling(&mut vm, 60);
-    for online in [0, 1, 0, 1] {
-        vm.ok(&format!(
-            "for cpu in 1 2 3; do echo {online} > /sys/devices/system/cpu/cpu$cpu/online; done"
-        ));
-        vm.ok("dd if=/dev/vda of=/dev/null bs=64k count=16 iflag=direct");
+    for _ in 0..2 {
+        for cpu in 1..4 {
+            let read = "dd if=/dev/vda of=/dev/null bs=4k count=256 iflag=direct";
+            vm.spawn("read", &format!("taskset -c {cpu} {read}"));
+            vm.ok(&format!("echo 0 > /sys/devices/system/cpu/cpu{cpu}/online"));
+            assert!(vm.join("read", 30).is_ok());
+        }
+        for cpu in 1..4 {
+            vm.ok(&format!(
+                "echo 1 > /sys/devices/system/cpu/cpu{cpu}/online
+                 taskset -c {cpu} dd if=/dev/vda of=/dev/null bs=64k count=16 iflag=direct"
+            ));
+        }
     }
     verify(&mut vm);
 }
