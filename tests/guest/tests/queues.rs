@@ -205,7 +205,7 @@ fn interrupts_follow_the_queues() {
     }
 }
 
-/// K88: a queue whose CPU goes offline finishes what it has, and the CPUs that stay are served.
+/// A queue whose CPU goes offline finishes what it has, and the CPU is served by it again afterwards.
 #[test]
 fn cpus_go_and_come_during_io() {
     let disk = Disk::blank(64).option("num-queues=4");
