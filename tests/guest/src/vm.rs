@@ -46,6 +46,8 @@ pub struct Vm {
     expected: Vec<String>,
     is_any_error_expected: bool,
     is_leak_checked: bool,
+    /// How many marks the console has.
+    marks: u32,
     /// Files that the guest uses until it is gone.
     disks: Vec<Disk>,
     _run: TempDir,
@@ -90,6 +92,7 @@ impl Vm {
             expected: Vec::new(),
             is_any_error_expected: false,
             is_leak_checked: guest.is_leak_checked(),
+            marks: 0,
             disks: guest.into_disks(),
             _run: run,
             is_finished: false,
@@ -221,7 +224,7 @@ impl Vm {
     #[track_caller]
     pub fn wait_for_console(&mut self, seconds: u64, part: &str) {
         let deadline = Instant::now() + patience(seconds);
-        while !self.console().contains(part) {
+        while !self.console_so_far().contains(part) {
             if Instant::now() > deadline {
                 self.fail(&format!("not on the console within {seconds} s: {part}"));
             }
@@ -285,8 +288,19 @@ impl Vm {
         self.is_any_error_expected = true;
     }
 
-    /// The console's log so far.
-    pub fn console(&self) -> String {
+    /// All that the kernel has said until now. A thread of the kernel's own writes it to the
+    /// console, which can be late when a command has ended.
+    #[track_caller]
+    pub fn console(&mut self) -> String {
+        self.marks += 1;
+        let mark = format!("guest: mark {}.", self.marks);
+        self.ok(&format!("echo '<6>{mark}' > /dev/kmsg"));
+        self.wait_for_console(COMMAND_SECONDS, &mark);
+        self.console_so_far()
+    }
+
+    /// The console's log, as far as it has come.
+    fn console_so_far(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
@@ -354,7 +368,7 @@ impl Vm {
     #[track_caller]
     fn judge(&self) {
         let messages = fs::read_to_string(&self.messages).unwrap_or_default();
-        let mut log = self.console();
+        let mut log = self.console_so_far();
         for line in messages.lines() {
             log.push_str(&format!("\n<3>[QEMU] {line}"));
         }
@@ -374,7 +388,7 @@ impl Vm {
         let _ = self.child.wait();
         self.is_finished = true;
         let messages = fs::read_to_string(&self.messages).unwrap_or_default();
-        let console = self.console();
+        let console = self.console_so_far();
         let lines: Vec<_> = console.lines().collect();
         let tail = &lines[lines.len().saturating_sub(60)..];
         panic!(

@@ -62,7 +62,7 @@ mod beyond_c {
     }
 
     /// How often something was said.
-    fn count(vm: &Vm, part: &str) -> usize {
+    fn count(vm: &mut Vm, part: &str) -> usize {
         vm.console().matches(part).count()
     }
 
@@ -89,12 +89,15 @@ mod beyond_c {
         let before = interrupts(&mut vm);
         verify(&mut vm);
         assert!(interrupts(&mut vm) > before, "the disk is not interrupted");
-        assert_eq!(count(&vm, "frozen state error detected, reset device"), 2);
         assert_eq!(
-            count(&vm, "device was reset and is used again"),
+            count(&mut vm, "frozen state error detected, reset device"),
+            2
+        );
+        assert_eq!(
+            count(&mut vm, "device was reset and is used again"),
             ERRORS.len()
         );
-        assert_eq!(count(&vm, "I/O error"), 0);
+        assert_eq!(count(&mut vm, "I/O error"), 0);
     }
 
     /// M45: a driver that knows nothing of errors keeps its device.
@@ -136,7 +139,7 @@ mod beyond_c {
         vm.wait_for_console(20, "device recovery failed");
         vm.wait_for_console(20, "device was reset and is used again");
         verify(&mut vm);
-        assert_eq!(count(&vm, "I/O error"), 0);
+        assert_eq!(count(&mut vm, "I/O error"), 0);
     }
 
     /// M45, U13: where the slot cannot be recovered, what waits for the disk ends, and it can be taken
@@ -155,6 +158,6 @@ mod beyond_c {
         vm.wait_for_console(20, "device recovery failed");
         vm.fails("dd if=/dev/vda of=/dev/null bs=4k count=1 iflag=direct");
         vm.ok("echo 1 > /sys/bus/pci/devices/0000:01:00.0/remove && [ ! -e /sys/block/vda ]");
-        assert_eq!(count(&vm, "failure state error detected"), 1);
+        assert_eq!(count(&mut vm, "failure state error detected"), 1);
     }
 }
