@@ -18,6 +18,7 @@ mod tests {
         device::fault::Fault,
         driver::Plan,
         rig::{
+            eventually,
             Offer,
             Rig, //
         },
@@ -48,6 +49,31 @@ mod tests {
         check_eq!(rig.add(3, 0, 1)?, None);
         check!(rig.serve(1)?.is_some() && rig.interrupt());
         check!(*rig.returned()? == [(3, 1)]);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// M45: a device that is lost while it is reset may not have heard of that, and keeps what it has
+    /// until it is reset once more.
+    #[test]
+    fn m45_lost_during_a_reset() -> Result {
+        let mut rig = Rig::plain()?;
+        check_eq!(rig.add(1, 0, 1)?, None);
+        rig.trace().clear();
+        rig.delay_reset_until_lost()?;
+        rig.channel(0)?.access().ok_or(ENODEV)?.fail();
+        check!(eventually(|| rig.machine().trace().count(Event::Reset) == 1));
+        rig.cut_off();
+        fsleep(Delta::from_millis(50));
+        check_eq!(rig.machine().trace().count(Event::Reset), 1);
+        check_eq!(rig.script().tokens(), 1);
+
+        rig.trace().clear();
+        rig.reconnect()?;
+        check!(rig.wait_for_recovery());
+        check_eq!(rig.add(2, 0, 1)?, None);
+        check!(rig.serve(1)?.is_some() && rig.interrupt());
+        check!(*rig.returned()? == [(2, 1)]);
         check!(rig.finish());
         Ok(())
     }

@@ -12,11 +12,16 @@ use kernel::{
     faux,
     prelude::*,
     str::CString,
-    sync::Arc,
+    sync::{
+        aref::ARef,
+        Arc,
+        Completion, //
+    },
     time::{
         delay::fsleep,
         Delta, //
     },
+    workqueue,
 };
 use virtio::{
     driver::Adapter,
@@ -345,13 +350,25 @@ impl Rig {
 
     /// Waits until something is so and all tokens are gone.
     pub fn wait_for(&self, is_so: impl Fn() -> bool) -> bool {
-        for _ in 0..500 {
-            if is_so() && self.script.tokens() == 0 {
-                return true;
-            }
-            fsleep(Delta::from_millis(2));
-        }
-        false
+        eventually(|| is_so() && self.script.tokens() == 0)
+    }
+
+    /// Has the next reset of the device last until its transport has lost it.
+    pub fn delay_reset_until_lost(&self) -> Result {
+        let is_held = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
+        let machine = self.machine.clone();
+        let device: ARef<Device> = self.device().into();
+        let holder = is_held.clone();
+        workqueue::system_long().try_spawn(GFP_KERNEL, move || {
+            machine.queues(|_| {
+                holder.complete_all();
+                // SAFETY: The test waits for the reset before it goes on.
+                let bound = unsafe { core_device::bound(&device) };
+                eventually(|| bound.is_cut_off());
+            });
+        })?;
+        is_held.wait_for_completion();
+        Ok(())
     }
 
     /// Takes the device off the bus, and returns whether the driver has broken no rule and all
@@ -367,6 +384,17 @@ impl Rig {
         }
         complaints == Complaints::NONE && tokens == 0
     }
+}
+
+/// Waits until something is so. Returns whether that happened in time.
+pub fn eventually(is_so: impl Fn() -> bool) -> bool {
+    for _ in 0..500 {
+        if is_so() {
+            return true;
+        }
+        fsleep(Delta::from_millis(2));
+    }
+    false
 }
 
 impl Drop for Rig {

@@ -195,7 +195,9 @@ impl<'bound, H: Handler> Guard<'bound, H> {
             return;
         }
         let status = self.dev.device_status();
-        // One that is cut off comes back here when it is found; what it says until then means nothing.
+        let is_broken = self.has_broken_queue();
+        // One that is cut off comes back here when it is found; what it says until then means nothing,
+        // nor does it that its queues are broken. Whoever cuts it off says so before anything else.
         if self.dev.is_cut_off() {
             return;
         }
@@ -203,7 +205,7 @@ impl<'bound, H: Handler> Guard<'bound, H> {
         let needs_reset = status.contains(Status::NEEDS_RESET);
         // One that somebody else than the transport has reset may be another device by now.
         let is_ours = !status.is_gone() && (was_lost || status.contains(Status::DRIVER_OK));
-        if is_ours && !was_lost && !needs_reset && !self.has_broken_queue() {
+        if is_ours && !was_lost && !needs_reset && !is_broken {
             // A reset that came before has mended what this one was about.
             return;
         }
@@ -221,7 +223,13 @@ impl<'bound, H: Handler> Guard<'bound, H> {
             self.close(&mut mode);
             return;
         }
-        self.stop();
+        self.quiet();
+        if !self.dev.is_connected() {
+            // It was lost meanwhile, and may not have heard of the reset: what it has stays with it
+            // until this is done once more.
+            return;
+        }
+        self.take_back();
         match self.dev.restart(|| self.resume()) {
             // It was lost meanwhile, or even found: this is done once more.
             _ if !self.dev.is_connected() => self.for_each_live(crate::Live::break_queue),
@@ -252,9 +260,8 @@ impl<'bound, H: Handler> Guard<'bound, H> {
         channels.any(|channel| channel.access().is_some_and(|live| live.is_broken()))
     }
 
-    /// Resets the device and gives all that it had back to the handlers, for now. Sleeps.
-    fn stop(&self) {
-        self.quiet();
+    /// Gives all that a device had that was reset back to the handlers, for now.
+    fn take_back(&self) {
         self.for_each_live(|live| {
             if live.is_sound() {
                 // What the device has done before the reset is done.
@@ -338,7 +345,8 @@ impl<'bound, H: Handler> Guard<'bound, H> {
     pub(crate) fn suspend(&self) {
         let mut mode = self.mode.lock();
         if *mode == Mode::Live {
-            self.stop();
+            self.quiet();
+            self.take_back();
             *mode = Mode::Suspended;
         }
     }

@@ -278,7 +278,7 @@ impl Virtqueue {
     pub fn break_queue(&self) {
         // Whoever has seen the queue live is waited for before the device is reset.
         self.is_live.store(false, Ordering::Relaxed);
-        self.is_broken.store(true, Ordering::Relaxed);
+        self.is_broken.store(true, Ordering::Release);
     }
 
     /// Puts the queue back into use, as it was before the driver was ready.
@@ -291,7 +291,7 @@ impl Virtqueue {
     /// Returns whether the queue is out of use.
     #[inline]
     pub fn is_broken(&self) -> bool {
-        self.is_broken.load(Ordering::Relaxed)
+        self.is_broken.load(Ordering::Acquire)
     }
 
     /// Returns whether the device is live, so that it may be notified.
