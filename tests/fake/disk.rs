@@ -284,6 +284,10 @@ impl Disk {
                 ring.finish(head, outcome.written)
             }
             Fault::NoAnswer => false,
+            Fault::NoQueueReset => {
+                machine.registers(|registers| registers.set_fault(Fault::NoQueueReset));
+                false
+            }
             Fault::Gone => {
                 machine.registers(|registers| registers.set_fault(Fault::Gone));
                 false

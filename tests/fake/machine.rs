@@ -214,6 +214,18 @@ impl<N: Nature> Machine<N> {
         unsafe { bindings::flush_work(Work::raw_get(&raw const self.work)) };
     }
 
+    /// Resets one queue. After this the device does not use it. May sleep.
+    pub fn reset_queue(&self, index: u16) -> Result {
+        self.trace.note(Event::ResetQueue(index));
+        if !self.registers(Registers::queue_reset) {
+            return Err(ETIMEDOUT);
+        }
+        let mut queues = self.queues.lock();
+        let queue = queues.get_mut(usize::from(index)).and_then(Option::as_mut);
+        queue.ok_or(EINVAL)?.ring = None;
+        Ok(())
+    }
+
     /// Resets the device. After this it uses no memory and raises no interrupt. May sleep.
     pub fn reset(&self) -> Result {
         self.trace.note(Event::Reset);

@@ -26,6 +26,10 @@ pub enum Event {
     FindQueues(usize),
     /// The device was told about its queues again.
     RestoreQueues,
+    /// This queue was reset.
+    ResetQueue(u16),
+    /// The device was told about this queue again.
+    RestoreQueue(u16),
     /// The queues were freed.
     DeleteQueues,
     /// The device was notified of this queue.

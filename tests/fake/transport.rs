@@ -51,6 +51,11 @@ use super::{
     trace::Event,
 };
 
+/// The features that ring and transport implement.
+pub fn supported_features() -> Features {
+    virtio_ring::supported_features().with(features::RING_RESET)
+}
+
 /// What the transport itself offers of queues.
 #[derive(Clone, Copy)]
 pub struct QueueOffer {
@@ -189,8 +194,7 @@ unsafe impl<N: Nature> Transport for FakeTransport<N> {
     }
 
     fn accept_features(&self, _dev: &Device<Bound>, wanted: Features) -> Result<Features> {
-        let ring = virtio_ring::supported_features().and(Features::TRANSPORT);
-        let accepted = wanted.and_not(Features::TRANSPORT).or(wanted.and(ring));
+        let accepted = wanted.and_not(Features::TRANSPORT.and_not(supported_features()));
         if !accepted.contains(features::VERSION_1) {
             return Err(EINVAL);
         }
@@ -242,6 +246,20 @@ unsafe impl<N: Nature> Transport for FakeTransport<N> {
             for queue in queues.iter_mut().flatten() {
                 queue.ring = Some(device_ring(dev, &queue.vq)?);
             }
+            Ok(())
+        })
+    }
+
+    fn reset_vq(&self, index: u16) -> Result {
+        self.machine.reset_queue(index)
+    }
+
+    fn restore_vq(&self, dev: &Device<Bound>, index: u16) -> Result {
+        self.machine.trace().note(Event::RestoreQueue(index));
+        self.machine.queues(|queues| {
+            let queue = queues.get_mut(usize::from(index)).and_then(Option::as_mut);
+            let queue = queue.ok_or(EINVAL)?;
+            queue.ring = Some(device_ring(dev, &queue.vq)?);
             Ok(())
         })
     }

@@ -26,6 +26,7 @@ mod tests {
             Rig, //
         },
         trace::Event,
+        transport::supported_features, //
     };
 
     /// Every bit there is.
@@ -107,12 +108,12 @@ mod tests {
             features::ACCESS_PLATFORM,
             features::ORDER_PLATFORM,
         ]);
-        // What the ring implements may grow, but only within the transport's range.
-        let ring = virtio_ring::supported_features().and(Features::TRANSPORT);
+        // What ring and transport implement may grow, but only within the transport's range.
+        let supported = supported_features().and(Features::TRANSPORT);
         check!(
             accepted(&rig).and_not(Features::TRANSPORT) == expected.and_not(Features::TRANSPORT)
         );
-        check!(accepted(&rig).and(Features::TRANSPORT) == ring);
+        check!(accepted(&rig).and(Features::TRANSPORT) == supported);
         check!(expected.and_not(accepted(&rig)).is_empty());
         check!(rig.bound().features() == accepted(&rig));
         check!(rig.finish());
@@ -120,11 +121,11 @@ mod tests {
     }
 
     /// CORE-FEAT-1: whatever half of all bits is on offer, nothing else is accepted, and of that
-    /// half all that driver or ring know.
+    /// half all that driver, ring or transport know.
     #[test]
     fn core_feat_1_nothing_but_what_is_offered() -> Result {
         let known = Features::from_bits(&[0, 5, 6, 27, 42, 70])
-            .or(virtio_ring::supported_features().and(Features::TRANSPORT));
+            .or(supported_features().and(Features::TRANSPORT));
         // Two halves for each binary digit of a bit's number.
         for half in 0..14 {
             let offered = ALL

@@ -80,6 +80,7 @@ mod hostile;
 mod notice;
 mod notify;
 mod pm;
+mod queue_reset;
 mod queues;
 mod ring;
 mod status;

@@ -336,6 +336,30 @@ impl Device<Bound> {
         registration::restore_vqs(self)
     }
 
+    /// Resets one queue of a live device, which is out of use, if that was agreed on: the device uses
+    /// none of its memory after this (VIRTIO 1.4, 2.6.1 "Virtqueue Reset"). Called by `virtio_ring`.
+    /// Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if device or transport cannot do that, and what the transport says.
+    pub fn reset_vq(&self, index: u16) -> Result {
+        if !self.features().contains(features::RING_RESET) {
+            return Err(EOPNOTSUPP);
+        }
+        registration::reset_vq(self, index)
+    }
+
+    /// Tells the device about one queue again, after [`reset_vq`](Self::reset_vq). Called by
+    /// `virtio_ring`. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// What the transport says.
+    pub fn restore_vq(&self, index: u16) -> Result {
+        registration::restore_vq(self, index)
+    }
+
     /// Stores the work that resets the device when it fails; the bus ends it before it takes the
     /// driver off. Called by `virtio_ring`.
     ///

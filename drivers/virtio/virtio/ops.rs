@@ -32,6 +32,8 @@ use crate::{
 pub(crate) struct ExtraOps {
     pub(crate) break_queues: unsafe fn(*const c_void),
     pub(crate) restore_vqs: unsafe fn(*const c_void, &Device<Bound>) -> Result,
+    pub(crate) reset_vq: unsafe fn(*const c_void, u16) -> Result,
+    pub(crate) restore_vq: unsafe fn(*const c_void, &Device<Bound>, u16) -> Result,
 }
 
 /// The C table of operations for a transport.
@@ -71,6 +73,8 @@ impl<T: Transport> Ops<T> {
     pub(crate) const EXTRA: &'static ExtraOps = &ExtraOps {
         break_queues: Self::break_queues,
         restore_vqs: Self::restore_vqs,
+        reset_vq: Self::reset_vq,
+        restore_vq: Self::restore_vq,
     };
 
     /// # Safety
@@ -87,6 +91,22 @@ impl<T: Transport> Ops<T> {
     unsafe fn restore_vqs(transport: *const c_void, dev: &Device<Bound>) -> Result {
         // SAFETY: The caller's promise.
         unsafe { &*transport.cast::<T>() }.restore_vqs(dev)
+    }
+
+    /// # Safety
+    ///
+    /// `transport` is a `T`.
+    unsafe fn reset_vq(transport: *const c_void, index: u16) -> Result {
+        // SAFETY: The caller's promise.
+        unsafe { &*transport.cast::<T>() }.reset_vq(index)
+    }
+
+    /// # Safety
+    ///
+    /// `transport` is a `T`.
+    unsafe fn restore_vq(transport: *const c_void, dev: &Device<Bound>, index: u16) -> Result {
+        // SAFETY: The caller's promise.
+        unsafe { &*transport.cast::<T>() }.restore_vq(dev, index)
     }
 
     extern "C" fn get(

@@ -126,6 +126,28 @@ pub(crate) fn restore_vqs(dev: &Device<Bound>) -> Result {
     unsafe { (ops.restore_vqs)(transport, dev) }
 }
 
+/// Resets one queue of a live device.
+///
+/// # Errors
+///
+/// Those of [`Transport::reset_vq`].
+pub(crate) fn reset_vq(dev: &Device<Bound>, index: u16) -> Result {
+    let (transport, ops) = extra_ops(dev).ok_or(EOPNOTSUPP)?;
+    // SAFETY: As in `break_queues`.
+    unsafe { (ops.reset_vq)(transport, index) }
+}
+
+/// Tells a live device about one queue again.
+///
+/// # Errors
+///
+/// Those of [`Transport::restore_vq`].
+pub(crate) fn restore_vq(dev: &Device<Bound>, index: u16) -> Result {
+    let (transport, ops) = extra_ops(dev).ok_or(EOPNOTSUPP)?;
+    // SAFETY: As in `break_queues`.
+    unsafe { (ops.restore_vq)(transport, dev, index) }
+}
+
 /// Stores the work that resets a device when it fails, which goes when `None` is stored. Nothing is
 /// stored for the devices of C transports.
 ///

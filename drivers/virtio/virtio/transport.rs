@@ -82,10 +82,13 @@ pub struct SharedMemory {
 ///   valid until [`del_vqs`](Self::del_vqs) returns, with the callbacks that were asked for.
 /// - When [`reset`](Self::reset) has returned `Ok`, the device touches none of the memory that it
 ///   was told about; when it has returned an error, the transport has cut it off.
+/// - When [`reset_vq`](Self::reset_vq) has returned `Ok`, the device touches none of the memory of
+///   that queue until it is told about it again.
 /// - When [`synchronize_callbacks`](Self::synchronize_callbacks) or `del_vqs` returns, no callback
 ///   that began before still runs; after `del_vqs` none begins.
 /// - Queues are broken, so that nobody notifies the device, before `del_vqs` returns.
-/// - [`break_queues`](Self::break_queues) and [`restore_vqs`](Self::restore_vqs) exclude each other.
+/// - [`break_queues`](Self::break_queues) excludes [`restore_vqs`](Self::restore_vqs) and
+///   [`restore_vq`](Self::restore_vq).
 #[vtable]
 pub unsafe trait Transport: Send + Sync + Sized {
     /// The length of the device configuration space in bytes, 0 if there is none.
@@ -150,6 +153,30 @@ pub unsafe trait Transport: Send + Sync + Sized {
     ///
     /// The device does not take what it took before. It has to be reset, then.
     fn restore_vqs(&self, dev: &Device<Bound>) -> Result;
+
+    /// Resets one queue and waits until the device says that it has, within a bound. The queue is out
+    /// of use, `VIRTIO_F_RING_RESET` was agreed on, and the device is live. After this the device uses
+    /// none of the queue's memory, and does not interrupt for it (VIRTIO 1.4, 2.6.1.1).
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if the transport cannot do that, and what it says of a device that does not. What
+    /// the device has of the queue stays with it then, until it is reset as a whole.
+    fn reset_vq(&self, index: u16) -> Result {
+        let _ = index;
+        Err(EOPNOTSUPP)
+    }
+
+    /// Tells a live device about one queue again after [`reset_vq`](Self::reset_vq), and lets it use
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// As [`restore_vqs`](Self::restore_vqs).
+    fn restore_vq(&self, dev: &Device<Bound>, index: u16) -> Result {
+        let _ = (dev, index);
+        Err(EOPNOTSUPP)
+    }
 
     /// Takes all queues out of use: the device is not notified any more, and no callback begins.
     /// May sleep.

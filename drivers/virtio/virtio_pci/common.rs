@@ -44,6 +44,8 @@ mod register {
     pub(super) const QUEUE_DESC: usize = 32;
     pub(super) const QUEUE_DRIVER: usize = 40;
     pub(super) const QUEUE_DEVICE: usize = 48;
+    /// Only there with `VIRTIO_F_RING_RESET`.
+    pub(super) const QUEUE_RESET: usize = 58;
 }
 
 use self::register::*;
@@ -223,6 +225,36 @@ impl CommonConfig {
             match setup.vector {
                 Some(_) => self.map_queue(setup.vector),
                 None => Ok(()),
+            }
+        })
+    }
+
+    /// Returns whether there is room for the register that resets a queue.
+    pub(crate) fn has_queue_reset(&self) -> bool {
+        self.window.try_read::<u16>(QUEUE_RESET).is_ok()
+    }
+
+    /// Starts the reset of a queue. `VIRTIO_F_RING_RESET` was agreed on.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is no register for that.
+    pub(crate) fn start_queue_reset(&self, queue: u16) -> Result {
+        self.select(queue, || self.window.try_write::<u16>(QUEUE_RESET, 1))
+    }
+
+    /// Returns whether the device has reset a queue (PCI-COMMON-7, CORE-VQRESET-1).
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if it does not answer any more, `EIO` if the queue can still be used after it.
+    pub(crate) fn is_queue_reset(&self, queue: u16) -> Result<bool> {
+        self.select(queue, || {
+            match self.window.try_read::<u16>(QUEUE_RESET)? {
+                0 if self.window.read::<u16, QUEUE_ENABLE>() == 0 => Ok(true),
+                0 => Err(EIO),
+                u16::MAX => Err(ENODEV),
+                _ => Ok(false),
             }
         })
     }

@@ -266,24 +266,41 @@ impl<'a> Active<'a> {
     ///
     /// `ENODEV` for a queue that is not what it was; `EBUSY` if the device does not take a vector.
     pub(crate) fn restore(&self, dev: &virtio::Device<Bound>) -> Result {
-        let common = &self.parts.common;
         if self.plan != VectorPlan::Line {
-            common.set_config_vector(Some(CONFIG_VECTOR))?;
+            self.parts.common.set_config_vector(Some(CONFIG_VECTOR))?;
         }
         for queue in &self.queues {
-            let index = queue.queue.index();
-            let info = common.queue(index).map_err(|refusal| {
-                dev_err!(dev, "queue {}: {}\n", index, refusal);
-                Error::from(refusal)
-            })?;
-            if info.max_size < queue.queue.size() {
-                dev_err!(dev, "queue {}: smaller than before\n", index);
-                return Err(ENODEV);
-            }
-            self.describe(queue)?;
+            self.describe_again(dev, queue)?;
         }
         self.enable();
         Ok(())
+    }
+
+    /// Tells a live device about one queue again that was reset, and lets it use it (PCI-COMMON-8,
+    /// CORE-VQENABLE-1).
+    ///
+    /// # Errors
+    ///
+    /// As [`restore`](Self::restore), and `EINVAL` if there is no such queue.
+    pub(crate) fn restore_one(&self, dev: &virtio::Device<Bound>, index: u16) -> Result {
+        let queue = self.queues.get(usize::from(index)).ok_or(EINVAL)?;
+        self.describe_again(dev, queue)?;
+        self.parts.common.enable_queue(index);
+        Ok(())
+    }
+
+    /// Tells the device about a queue that it has forgotten.
+    fn describe_again(&self, dev: &virtio::Device<Bound>, queue: &Queue) -> Result {
+        let index = queue.queue.index();
+        let info = self.parts.common.queue(index).map_err(|refusal| {
+            dev_err!(dev, "queue {}: {}\n", index, refusal);
+            Error::from(refusal)
+        })?;
+        if info.max_size < queue.queue.size() {
+            dev_err!(dev, "queue {}: smaller than before\n", index);
+            return Err(ENODEV);
+        }
+        self.describe(queue)
     }
 
     fn listen(&mut self, vector: u16, name: CString, source: Source) -> Result<(), Failure> {

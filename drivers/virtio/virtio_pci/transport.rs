@@ -52,8 +52,8 @@ const RESET_TIMEOUT: Delta = Delta::from_secs(10);
 /// How long to sleep before looking again whether it has.
 const RESET_INTERVAL: Delta = Delta::from_millis(1);
 
-/// The features of the transport itself: none of those that there are is implemented.
-const OWN_FEATURES: Features = Features::EMPTY;
+/// The features of the transport itself that are implemented.
+const OWN_FEATURES: Features = Features::EMPTY.with(features::RING_RESET);
 
 /// The structures of a device that its queues and interrupts use.
 #[pin_data]
@@ -221,7 +221,10 @@ unsafe impl Transport for PciTransport<'_> {
     }
 
     fn accept_features(&self, dev: &virtio::Device<Bound>, wanted: Features) -> Result<Features> {
-        let supported = virtio_ring::supported_features().or(OWN_FEATURES);
+        let mut supported = virtio_ring::supported_features().or(OWN_FEATURES);
+        if !self.parts.common.has_queue_reset() {
+            supported = supported.without(features::RING_RESET);
+        }
         let accepted = wanted.and_not(Features::TRANSPORT.and_not(supported));
         if !accepted.contains(features::VERSION_1) {
             dev_err!(
@@ -276,6 +279,23 @@ unsafe impl Transport for PciTransport<'_> {
         // It has been reset, and knows of no memory yet.
         pci_io::start_dma(self.dev);
         self.active.lock().as_ref().ok_or(EINVAL)?.restore(dev)
+    }
+
+    fn reset_vq(&self, index: u16) -> Result {
+        let common = &self.parts.common;
+        common.start_queue_reset(index)?;
+        read_poll_timeout(
+            || common.is_queue_reset(index),
+            |is_reset| *is_reset,
+            RESET_INTERVAL,
+            RESET_TIMEOUT,
+        )
+        .map(|_| ())
+    }
+
+    fn restore_vq(&self, dev: &virtio::Device<Bound>, index: u16) -> Result {
+        let active = self.active.lock();
+        active.as_ref().ok_or(EINVAL)?.restore_one(dev, index)
     }
 
     fn break_queues(&self) {

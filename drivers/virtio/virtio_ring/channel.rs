@@ -175,9 +175,37 @@ impl<H: Handler> Live<H> {
     /// Has the device reset, because it does not do what it should.
     pub fn fail(&self) {
         self.with(|queue, _| {
-            queue.virtqueue().fail();
+            queue.fail();
             ((), Submission::Hold)
         });
+    }
+
+    /// Has the queue reset, because the device does not use what it has in it; the device as a whole
+    /// if that cannot be done, or has not helped. What the device has of other queues stays with it.
+    pub fn fail_queue(&self) {
+        self.with(|queue, _| {
+            queue.fail_stuck();
+            ((), Submission::Hold)
+        });
+    }
+
+    /// Returns whether it may help to reset the queue and not the device.
+    pub(crate) fn may_be_reset_alone(&self) -> bool {
+        self.with(|queue, _| (queue.may_be_reset_alone(), Submission::Hold))
+    }
+
+    /// Returns the number of the queue.
+    pub(crate) fn index(&self) -> u16 {
+        self.with(|queue, _| (queue.virtqueue().index(), Submission::Hold))
+    }
+
+    /// Takes back what the device has done before it, or the queue, was reset, and gives what it has
+    /// not done back to the handler.
+    pub(crate) fn take_back(&self, why: Unused) {
+        if self.is_sound() {
+            self.handler.used(self);
+        }
+        self.give_back(why);
     }
 
     /// Lets interrupts through, now that the driver is ready for them.

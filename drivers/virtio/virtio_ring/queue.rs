@@ -99,6 +99,8 @@ pub struct Queue<T> {
     vq: Arc<Virtqueue>,
     ring: NonNull<KernelRing>,
     tokens: KVec<Option<T>>,
+    /// It is out of use because it does not go on, and for no other reason.
+    is_stuck: bool,
 }
 
 // Nothing in a queue is pinned: tokens are moved in and out.
@@ -121,7 +123,12 @@ impl<T> Queue<T> {
         }
         let ring = NonNull::new(vq.claim()?).ok_or(EINVAL)?;
         // INVARIANT: Claimed just now, and nothing is in flight.
-        let mut this = Self { vq, ring, tokens };
+        let mut this = Self {
+            vq,
+            ring,
+            tokens,
+            is_stuck: false,
+        };
         this.set_callbacks();
         Ok(this)
     }
@@ -133,13 +140,35 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Makes the queue as it was when it was new, and lets buffers in again. Only after the device
-    /// has been reset; all buffers have been [detached](Self::detach).
+    /// Takes the queue out of use, and has the device looked after.
+    pub(crate) fn fail(&mut self) {
+        self.is_stuck = false;
+        self.vq.fail();
+    }
+
+    /// The same for a queue of which the device is only slow to use what it has.
+    pub(crate) fn fail_stuck(&mut self) {
+        if !self.vq.is_broken() {
+            self.is_stuck = true;
+        }
+        self.vq.fail();
+    }
+
+    /// Returns whether it may help to reset the queue and not the device: one of which the device has
+    /// used nothing since it was new, or reset, is not helped by that.
+    pub(crate) fn may_be_reset_alone(&mut self) -> bool {
+        // The count wraps: the device is reset for nothing once in so many times.
+        self.is_stuck && self.is_sound() && self.used_count() != 0
+    }
+
+    /// Makes the queue as it was when it was new, and lets buffers in again. Only after the device, or
+    /// the queue, has been reset; all buffers have been [detached](Self::detach).
     pub(crate) fn restart(&mut self) {
         self.ring().restart();
         // By the type invariant no token is left without its chain.
         self.tokens.iter_mut().for_each(|token| *token = None);
         self.set_callbacks();
+        self.is_stuck = false;
         self.vq.mend();
     }
 

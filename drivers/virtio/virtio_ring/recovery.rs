@@ -223,6 +223,9 @@ impl<'bound, H: Handler> Guard<'bound, H> {
             self.close(&mut mode);
             return;
         }
+        if !was_lost && !needs_reset && self.reset_stuck_queues() {
+            return;
+        }
         self.quiet();
         if !self.dev.is_connected() {
             // It was lost meanwhile, and may not have heard of the reset: what it has stays with it
@@ -262,13 +265,68 @@ impl<'bound, H: Handler> Guard<'bound, H> {
 
     /// Gives all that a device had that was reset back to the handlers, for now.
     fn take_back(&self) {
-        self.for_each_live(|live| {
-            if live.is_sound() {
-                // What the device has done before the reset is done.
-                live.handler().used(live);
+        self.for_each_live(|live| live.take_back(Unused::Stopped));
+    }
+
+    /// Resets the queues that are only stuck, one by one, and has the device use them again. The
+    /// others go on meanwhile. Returns whether that was all that had to be done. Sleeps.
+    fn reset_stuck_queues(&self) -> bool {
+        // All of them, before any is touched.
+        let may_help = |channel: &Arc<Channel<H>>| {
+            let live = channel.access();
+            live.is_none_or(|live| !live.is_broken() || live.may_be_reset_alone())
+        };
+        if !self.channels.iter().all(may_help) {
+            return false;
+        }
+        for channel in &self.channels {
+            let Some(index) = channel
+                .access()
+                .and_then(|live| live.is_broken().then(|| live.index()))
+            else {
+                continue;
+            };
+            if let Err(error) = self.reset_queue(channel, index) {
+                if error != EOPNOTSUPP {
+                    dev_err!(self.dev, "queue {}: reset failed: {:?}\n", index, error);
+                }
+                return false;
             }
-            live.give_back(Unused::Stopped);
+            dev_warn!(self.dev, "queue {} was reset and is used again\n", index);
+        }
+        if !self.dev.is_connected() {
+            // It was lost meanwhile, or even found: it is going to be reset as a whole.
+            self.for_each_live(crate::Live::break_queue);
+        }
+        true
+    }
+
+    /// Resets one queue that is out of use, and has the device use it again (CORE-VQRESET-1,
+    /// CORE-VQENABLE-1). Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// What the transport says. The queue is out of use then.
+    fn reset_queue(&self, channel: &Channel<H>, index: u16) -> Result {
+        let with_live = |f: &dyn Fn(&crate::Live<H>)| {
+            if let Some(live) = channel.access() {
+                f(&live);
+            }
+        };
+        // Whoever notifies the device of this queue at this moment has access to the channel.
+        // SAFETY: Called in a context that may sleep.
+        unsafe { bindings::synchronize_rcu() };
+        self.dev.reset_vq(index)?;
+        with_live(&|live| {
+            live.take_back(Unused::Stopped);
+            live.restart();
+            live.set_ready();
         });
+        self.dev
+            .restore_vq(index)
+            .inspect_err(|_| with_live(&crate::Live::break_queue))?;
+        with_live(&crate::Live::set_live);
+        Ok(())
     }
 
     /// Has the device use its queues again, after it was reset and the features were agreed on.

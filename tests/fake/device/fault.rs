@@ -87,6 +87,8 @@ faults! {
     FewerSegments = 28,
     /// The disk asks for a reset, after which it is read-only.
     TurnsReadOnly = 29,
+    /// Nothing is answered, and resets of single queues never end.
+    NoQueueReset = 30,
 }
 
 /// A fault, when it begins and when it ends.

@@ -27,6 +27,8 @@ pub const FAILED: u8 = 0x80;
 pub const GONE: u8 = 0xff;
 /// The number of the feature bit `VIRTIO_F_VERSION_1`, in the first word.
 const VERSION_1: u32 = 32;
+/// The number of the feature bit `VIRTIO_F_RING_RESET`, in the first word.
+const RING_RESET: u32 = 40;
 
 /// How long a configuration space can be here.
 pub const CONFIG_MAX: usize = 128;
@@ -57,6 +59,8 @@ pub enum Complaint {
     FreedLive,
     /// The configuration was accessed beyond its end.
     OutOfConfig,
+    /// A queue was reset, which was not agreed on, or of a device that is not live.
+    QueueReset,
 }
 
 /// The rules that a driver has broken.
@@ -255,6 +259,15 @@ impl Registers {
         if self.status & FEATURES_OK == 0 || self.status & DRIVER_OK != 0 {
             self.complain(Complaint::QueuesOutOfStep);
         }
+    }
+
+    /// Notes that a queue is reset, or set up again after that. Returns whether the device does it.
+    pub fn queue_reset(&mut self) -> bool {
+        let [low, _] = self.accepted;
+        if low & (1 << RING_RESET) == 0 || self.status & DRIVER_OK == 0 {
+            self.complain(Complaint::QueueReset);
+        }
+        self.is_live() && self.fault != Fault::NoQueueReset
     }
 
     /// Notes that queues are freed.

@@ -354,7 +354,7 @@ fn tools_for_other_disks_are_told_so() {
 }
 
 /// Feature names of QEMU's monitor, and their bits.
-const FEATURES: [(&str, usize); 14] = [
+const FEATURES: [(&str, usize); 15] = [
     ("VIRTIO_BLK_F_SIZE_MAX", 1),
     ("VIRTIO_BLK_F_SEG_MAX", 2),
     ("VIRTIO_BLK_F_GEOMETRY", 4),
@@ -369,6 +369,7 @@ const FEATURES: [(&str, usize); 14] = [
     ("VIRTIO_RING_F_INDIRECT_DESC", 28),
     ("VIRTIO_RING_F_EVENT_IDX", 29),
     ("VIRTIO_F_VERSION_1", 32),
+    ("VIRTIO_F_RING_RESET", 40),
 ];
 
 /// What the guest shows as negotiated is what the device was told.

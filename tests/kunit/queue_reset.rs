@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Queues that are reset one by one.
+
+use kernel::prelude::*;
+
+#[kunit_tests(virtio_queue_reset)]
+mod tests {
+    use super::*;
+
+    use virtio::features::RING_RESET;
+    use virtio_ring::{
+        Segment,
+        Submission, //
+    };
+
+    use crate::{
+        device::{
+            fault::Fault,
+            registers::Complaints, //
+        },
+        driver::Plan,
+        rig::{
+            eventually,
+            Offer,
+            Rig, //
+        },
+        trace::{
+            Event,
+            Step, //
+        },
+    };
+
+    const TWO_QUEUES: Plan = Plan {
+        queues: 2,
+        ..Plan::NORMAL
+    };
+
+    /// A device whose first queue has used one buffer and has another, and whose second queue has one.
+    fn busy(offer: Offer<'_>) -> Result<Rig> {
+        let rig = Rig::new(offer, TWO_QUEUES)?;
+        check!(rig.has_driver());
+        check_eq!(rig.add(1, 0, 1)?, None);
+        check!(rig.serve(1)?.is_some() && rig.interrupt());
+        check!(*rig.returned()? == [(1, 1)]);
+        check_eq!(rig.add(2, 0, 1)?, None);
+
+        let token = rig.script().token(10);
+        let segment = Segment::new(0x20_0000, 512);
+        let second = rig.channel(1)?;
+        let live = second.access().ok_or(ENODEV)?;
+        check!(live.with(|queue, ()| {
+            let result = queue.add(token, [], [segment]);
+            (result.is_ok(), Submission::Notify)
+        }));
+        rig.trace().clear();
+        Ok(rig)
+    }
+
+    fn fail_first_queue(rig: &Rig) -> Result {
+        rig.channel(0)?.access().ok_or(ENODEV)?.fail_queue();
+        Ok(())
+    }
+
+    fn is_used_again(rig: &Rig) -> bool {
+        eventually(|| rig.trace().count(Event::RestoreQueue(0)) == 1 && !rig.is_broken())
+    }
+
+    /// Waits for the reset of the whole device.
+    fn is_device_reset(rig: &Rig) -> bool {
+        eventually(|| rig.trace().count(Event::RestoreQueues) == 1 && rig.status() == 0xf)
+    }
+
+    /// R19, CORE-VQRESET-1, CORE-VQRESET-2, CORE-VQENABLE-1: a queue that is stuck is reset and used
+    /// again, and what it had is given back. The device is not reset, and its other queue goes on with
+    /// what it has.
+    #[test]
+    fn r19_a_stuck_queue_is_reset_alone() -> Result {
+        let rig = busy(Offer::PLAIN.with(RING_RESET))?;
+        fail_first_queue(&rig)?;
+        check!(is_used_again(&rig));
+        check!(rig.trace().is(&[
+            Event::ResetQueue(0),
+            Event::Driver(Step::Unused),
+            Event::RestoreQueue(0),
+        ]));
+        check_eq!(rig.script().tokens(), 1);
+
+        // The second queue has its buffer still.
+        check!(rig
+            .machine()
+            .queue(1, |ring| ring.pop().map(|head| ring.finish(head, 5)))
+            .flatten()
+            .is_some());
+        check!(rig.machine().interrupt(1));
+        check!(*rig.returned()? == [(10, 5)]);
+        // The first begins at the beginning.
+        check_eq!(rig.add(3, 0, 1)?, None);
+        check!(rig.serve(7)?.is_some() && rig.interrupt());
+        check!(*rig.returned()? == [(3, 7)]);
+        check!(rig.is_content());
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// What the device has used before the reset of the queue is done.
+    #[test]
+    fn r19_what_was_used_is_not_lost() -> Result {
+        let rig = busy(Offer::PLAIN.with(RING_RESET))?;
+        check!(rig.serve(9)?.is_some());
+        fail_first_queue(&rig)?;
+        check!(is_used_again(&rig));
+        check!(*rig.returned()? == [(2, 9)]);
+        check_eq!(rig.trace().count(Event::Driver(Step::Unused)), 0);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// PCI-COMMON-7: what a device has of a queue whose reset does not end stays with it, until the
+    /// whole device has been reset.
+    #[test]
+    fn r19_a_device_that_does_not_reset_a_queue_is_reset() -> Result {
+        let rig = busy(Offer::PLAIN.with(RING_RESET).fault(Fault::NoQueueReset))?;
+        fail_first_queue(&rig)?;
+        check!(is_device_reset(&rig));
+        let trace = rig.trace();
+        check_eq!(trace.first(Event::ResetQueue(0)), Some(0));
+        check_eq!(trace.first(Event::Reset), Some(1));
+        check_eq!(trace.count(Event::Driver(Step::Unused)), 2);
+        check!(trace.first(Event::Driver(Step::Unused)) > Some(1));
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// A device with which it was not agreed on is reset as a whole.
+    #[test]
+    fn r19_no_feature_no_reset_of_a_queue() -> Result {
+        let rig = busy(Offer::PLAIN)?;
+        fail_first_queue(&rig)?;
+        check!(is_device_reset(&rig));
+        check_eq!(rig.trace().count(Event::ResetQueue(0)), 0);
+        check!(rig.machine().complaints() == Complaints::NONE);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// U50: a queue that has done nothing since its reset was not helped by that: the device is reset.
+    #[test]
+    fn u50_the_second_stage_is_the_device() -> Result {
+        let rig = busy(Offer::PLAIN.with(RING_RESET))?;
+        fail_first_queue(&rig)?;
+        check!(is_used_again(&rig));
+        check_eq!(rig.add(3, 0, 1)?, None);
+        rig.trace().clear();
+        fail_first_queue(&rig)?;
+        check!(is_device_reset(&rig));
+        check_eq!(rig.trace().count(Event::ResetQueue(0)), 0);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// A device that breaks the rules of a ring may break others: it is reset as a whole.
+    #[test]
+    fn r19_a_liar_is_reset_as_a_whole() -> Result {
+        let rig = busy(Offer::PLAIN.with(RING_RESET))?;
+        rig.break_rules()?;
+        fail_first_queue(&rig)?;
+        check!(is_device_reset(&rig));
+        check_eq!(rig.trace().count(Event::ResetQueue(0)), 0);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// U13: a device that is gone does not answer, and is given up.
+    #[test]
+    fn r19_a_device_that_is_gone_is_given_up() -> Result {
+        let rig = busy(Offer::PLAIN.with(RING_RESET))?;
+        rig.machine()
+            .registers(|registers| registers.set_fault(Fault::Gone));
+        fail_first_queue(&rig)?;
+        check!(rig.wait_for_failure()?);
+        check_eq!(rig.trace().count(Event::ResetQueue(0)), 0);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// M45: a device that is lost while a queue is reset is reset when it is found.
+    #[test]
+    fn m45_lost_during_the_reset_of_a_queue() -> Result {
+        let mut rig = busy(Offer::PLAIN.with(RING_RESET))?;
+        rig.delay_reset_until_lost()?;
+        fail_first_queue(&rig)?;
+        check!(eventually(|| rig
+            .machine()
+            .trace()
+            .count(Event::ResetQueue(0))
+            == 1));
+        rig.cut_off();
+        check!(eventually(|| rig.is_broken()));
+        rig.trace().clear();
+        rig.reconnect()?;
+        check!(rig.wait_for_recovery());
+        check_eq!(rig.add(3, 0, 1)?, None);
+        check!(rig.serve(1)?.is_some() && rig.interrupt());
+        check!(*rig.returned()? == [(3, 1)]);
+        check!(rig.finish());
+        Ok(())
+    }
+}
