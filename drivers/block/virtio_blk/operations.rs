@@ -210,9 +210,10 @@ impl Operations for Disks {
             if live.handler().time_out(&live, tag) == Lateness::First {
                 dev_err!(
                     data.dev,
-                    "request {} of queue {} timed out, device is reset\n",
+                    "request {} of queue {} timed out, {} is reset\n",
                     tag,
-                    rq.hw_queue()
+                    rq.hw_queue(),
+                    live.handler().reset_unit()
                 );
             }
         }

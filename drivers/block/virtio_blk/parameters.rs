@@ -43,6 +43,14 @@ pub(crate) fn io_timeout() -> Jiffies {
 }
 
 params::uint! {
+    "virtio_blk": queue_reset = 0, 0o644,
+    "Whether a request that is late resets its queue instead of the device, if the device can do \
+     that. QEMU's disks say so and go on with the requests that they have.";
+    /// Whether a request that is late resets its queue alone: not 0 for yes.
+    pub(crate) static QUEUE_RESET;
+}
+
+params::uint! {
     "virtio_blk": queue_depth = 0, 0o444,
     "Requests of a queue. 0 for as many as it has room for, which is also the most.";
     /// How many requests a queue has at most; 0 for as many as it has room for.

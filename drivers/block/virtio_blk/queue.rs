@@ -27,7 +27,10 @@ use kernel::{
     device::Bound,
     prelude::*, //
 };
-use virtio::Device;
+use virtio::{
+    features,
+    Device, //
+};
 use virtio_ring::{
     AddError,
     Descriptors,
@@ -53,6 +56,7 @@ use crate::{
         Mapped, //
     },
     operations::Disks,
+    parameters,
     slots::{
         Slot,
         Slots, //
@@ -94,6 +98,8 @@ pub(crate) struct RequestQueue {
     may_unmap: bool,
     max_segment_size: u32,
     zones: Option<ZoneLimits>,
+    /// Whether a request that is late resets this queue before it resets the device.
+    is_reset_alone: bool,
 }
 
 impl RequestQueue {
@@ -116,6 +122,8 @@ impl RequestQueue {
             may_unmap: limits.may_unmap,
             max_segment_size: limits.max_segment_size,
             zones: limits.zones,
+            is_reset_alone: parameters::QUEUE_RESET.get() != 0
+                && dev.features().contains(features::RING_RESET),
         };
         let state = State {
             tables: Tables::new(largest),
@@ -343,9 +351,9 @@ fn is_forgotten(queue: &mut Queue<InFlight>) -> bool {
 pub(crate) enum Lateness {
     /// It is done by now.
     Done,
-    /// It is the first for which the device is reset.
+    /// It is the first for which the queue or the device is reset.
     First,
-    /// The device is being reset already.
+    /// That is being reset already.
     Another,
 }
 
@@ -396,8 +404,17 @@ impl RequestQueue {
         }
     }
 
-    /// Has the device reset if it still has a request whose time is over, unless the request is
-    /// done and only the interrupt got lost.
+    /// Returns what is reset for a request that is late.
+    pub(crate) fn reset_unit(&self) -> &'static str {
+        if self.is_reset_alone {
+            "queue"
+        } else {
+            "device"
+        }
+    }
+
+    /// Has the queue or the device reset if that still has a request whose time is over, unless the
+    /// request is done and only the interrupt got lost.
     pub(crate) fn time_out(&self, live: &Live<Self>, tag: u32) -> Lateness {
         let mut done = OwnedBatch::new();
         self.poll(live, &mut done.batch());
@@ -420,8 +437,10 @@ impl RequestQueue {
             };
             (lateness, Submission::Hold)
         });
-        if lateness != Lateness::Done {
-            live.fail();
+        match lateness {
+            Lateness::Done => {}
+            _ if self.is_reset_alone => live.fail_queue(),
+            _ => live.fail(),
         }
         lateness
     }

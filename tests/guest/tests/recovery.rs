@@ -10,8 +10,14 @@ use guest::{
         load,
         unload, //
     },
+    Disk,
     Guest,
     Vm, //
+};
+use qapi::qmp;
+use serde_json::{
+    json,
+    Map, //
 };
 
 /// What the kernel says when a device was reset and goes on.
@@ -41,6 +47,25 @@ fn prepared(guest: Guest) -> Vm {
     vm.expect_any_error();
     vm.ok("head -c 8388608 /dev/urandom > /run/data");
     vm
+}
+
+/// Has QEMU write so many bytes per second to the first disk, or any number for 0.
+fn limit_writes(bytes_per_second: u32) -> qmp::block_set_io_throttle {
+    let none = ["bps", "bps_rd", "iops", "iops_rd", "iops_wr"].map(|limit| (limit, json!(0)));
+    let mut limits = Map::from_iter(none.map(|(limit, zero)| (limit.to_owned(), zero)));
+    limits.insert(
+        "id".into(),
+        json!("/machine/peripheral/disk0/virtio-backend"),
+    );
+    limits.insert("bps_wr".into(), json!(bytes_per_second));
+    serde_json::from_value(limits.into()).expect("limits")
+}
+
+/// How many queues were reset alone, as the log has it.
+fn queue_resets(log: &str) -> usize {
+    log.lines()
+        .filter(|line| line.contains(": queue ") && line.ends_with(" was reset and is used again"))
+        .count()
 }
 
 fn lines(log: &str, part: &str) -> usize {
@@ -152,6 +177,109 @@ mod beyond_c {
         assert_eq!(lines(&log, "timed out, device is reset"), 1, "{log}");
         assert_eq!(lines(&log, USED_AGAIN), 1, "{log}");
         unload(&mut vm);
+    }
+
+    /// U50, K105, CORE-VQRESET-1: if the administrator wants that and the device can do it, a late
+    /// request resets its queue. The device comes second: if that has not helped, or did not end.
+    #[test]
+    fn a_late_request_resets_its_queue_if_it_may() {
+        let mut vm = guest();
+        vm.ok("echo 1000 > /sys/module/virtio_blk/parameters/io_timeout");
+        const RING_RESET: u64 = 1 << 40;
+        for (queue_reset, device, late, of_queue, of_device) in [
+            (1, "fault=7 fault_count=1", 1, 1, 0),
+            // Nothing is done between the two.
+            (1, "fault=7 fault_count=2", 2, 1, 1),
+            (1, "fault=30 fault_count=1", 1, 0, 1),
+            (0, "fault=7 fault_count=1", 1, 0, 1),
+        ] {
+            vm.ok(&format!(
+                "echo {queue_reset} > /sys/module/virtio_blk/parameters/queue_reset"
+            ));
+            load(
+                &mut vm,
+                &format!("features_on={RING_RESET} {device} fault_after=100"),
+            );
+            vm.wait_until(10, "[ -b /dev/vda ]");
+            for _ in 0..late {
+                let error = vm.fails("dd if=/run/data of=/dev/vda bs=16k oflag=direct");
+                assert!(error.contains("timed out"), "{error}");
+            }
+            vm.ok("dd if=/run/data of=/dev/vda bs=16k oflag=direct");
+            vm.ok("cmp -n 8388608 /run/data /dev/vda");
+            let log = vm.ok("dmesg");
+            let unit = if queue_reset == 1 { "queue" } else { "device" };
+            let timed_out = format!("timed out, {unit} is reset");
+            assert_eq!(lines(&log, &timed_out), late, "{device}: {log}");
+            assert_eq!(queue_resets(&log), of_queue, "{device}: {log}");
+            assert_eq!(lines(&log, USED_AGAIN), of_device, "{device}: {log}");
+            unload(&mut vm);
+        }
+    }
+
+    /// U50: while one queue is stuck, and is reset, the other serves its requests.
+    #[test]
+    fn a_queue_that_is_reset_disturbs_no_other() {
+        let mut vm = guest();
+        vm.ok("cd /sys/module/virtio_blk/parameters; echo 3000 > io_timeout; echo 1 > queue_reset");
+        load(
+            &mut vm,
+            "num_queues=2 features_on=1099511627776 fault=7 fault_after=100 fault_count=1",
+        );
+        vm.wait_until(10, "[ -b /dev/vda ]");
+        vm.spawn(
+            "stuck",
+            "taskset 1 dd if=/dev/vda of=/dev/null bs=4k count=1000 iflag=direct",
+        );
+        vm.wait_until(
+            20,
+            "[ $(awk '{ print $9 }' /sys/block/vda/stat) = 1 ]; sleep 0.3
+                           [ $(awk '{ print $9 }' /sys/block/vda/stat) = 1 ]",
+        );
+        vm.spawn(
+            "other",
+            "for round in $(seq 400); do
+                 taskset 2 dd if=/dev/vda of=/dev/null bs=4k count=5 iflag=direct 2>/dev/null || exit 1
+             done",
+        );
+        let stuck = vm.join("stuck", 20);
+        assert!(stuck.text.contains("timed out"), "{}", stuck.text);
+        let other = vm.join("other", 60);
+        assert!(other.is_ok(), "{}", other.text);
+        let log = vm.ok("dmesg");
+        assert_eq!(queue_resets(&log), 1, "{log}");
+        assert_eq!(lines(&log, USED_AGAIN), 0, "{log}");
+        unload(&mut vm);
+    }
+
+    /// U50, M35, PCI-COMMON-7, PCI-COMMON-8: a queue of a PCI device is reset and used again. QEMU
+    /// carries the late request out all the same, which is why it is a write here: a read would go to
+    /// memory that is somebody else's by then. At its answer the device is reset.
+    #[test]
+    fn a_queue_of_a_pci_device_is_reset() {
+        let disk = Disk::blank(16).option("num-queues=2,queue_reset=on");
+        let mut vm = prepared(Guest::new().disk(disk));
+        vm.ok("echo 1 > /sys/module/virtio_blk/parameters/queue_reset
+               cd /sys/bus/virtio/drivers/virtio_blk; echo virtio0 > unbind; echo virtio0 > bind
+               echo 1000 > /sys/block/vda/queue/io_timeout");
+        vm.ok("dd if=/dev/vda of=/dev/null bs=16k count=100 iflag=direct");
+        // The first write goes through, the second is held back for an hour.
+        vm.qmp(&limit_writes(1));
+        let error = vm.fails("taskset 1 dd if=/run/data of=/dev/vda bs=4k count=2 oflag=direct");
+        assert!(error.contains("timed out"), "{error}");
+        vm.wait_until(10, "dmesg | grep -q 'queue . was reset and is used again'");
+        vm.ok("taskset 1 dd if=/dev/vda of=/dev/null bs=16k count=100 iflag=direct");
+        assert_eq!(lines(&vm.ok("dmesg"), USED_AGAIN), 0);
+
+        vm.qmp(&limit_writes(0));
+        // Nothing else is in flight when the answer comes, if it does.
+        vm.ok(&format!(
+            "for look in $(seq 30); do dmesg | grep -q '{USED_AGAIN}' && break; sleep 0.1; done"
+        ));
+        vm.ok("dd if=/run/data of=/dev/vda bs=16k oflag=direct");
+        vm.ok("dd if=/dev/vda bs=16k count=512 iflag=direct 2>/dev/null | cmp - /run/data");
+        let log = vm.ok("dmesg");
+        assert_eq!(queue_resets(&log), 1, "{log}");
     }
 
     /// U15, H12: a device that takes less after a reset than before would be asked for too much. It
