@@ -232,6 +232,16 @@ impl Vm {
         }
     }
 
+    /// Gives the first disk another size.
+    #[track_caller]
+    pub fn resize(&mut self, mebibytes: i64) {
+        self.qmp(&qmp::block_resize {
+            device: None,
+            node_name: Some("node0".into()),
+            size: mebibytes << 20,
+        });
+    }
+
     /// Plugs in one more disk while the guest runs, with the given device id.
     #[track_caller]
     pub fn plug(&mut self, id: &str, disk: Disk) {

@@ -3,7 +3,6 @@
 //! Sizes, numbers and names.
 
 use guest::{Disk, Guest, Vm};
-use qapi::qmp;
 use serde_json::json;
 
 #[test]
@@ -138,11 +137,7 @@ fn a_resize_is_seen_at_once() {
     vm.ok("touch /run/uevents && echo /usr/lib/guest/uevent > /sys/kernel/uevent_helper");
     for mebibytes in [32, 24, 64] {
         vm.ok(": > /run/uevents");
-        vm.qmp(&qmp::block_resize {
-            device: None,
-            node_name: Some("node0".into()),
-            size: mebibytes << 20,
-        });
+        vm.resize(mebibytes);
         let sectors = mebibytes * 2048;
         vm.wait_until(10, &format!("grep -qx {sectors} /sys/block/vda/size"));
         vm.wait_until(10, "grep -q '^change .*/vda .*RESIZE=1' /run/uevents");
@@ -159,11 +154,7 @@ fn a_resize_is_seen_at_once() {
 fn a_disk_may_shrink_below_its_file_system() {
     let mut vm = Guest::new().disk(Disk::blank(64)).boot();
     let resize = |vm: &mut Vm, mebibytes: i64| {
-        vm.qmp(&qmp::block_resize {
-            device: None,
-            node_name: Some("node0".into()),
-            size: mebibytes << 20,
-        });
+        vm.resize(mebibytes);
         let is_so = format!("grep -qx {} /sys/block/vda/size", mebibytes * 2048);
         vm.wait_until(10, &is_so);
     };
