@@ -91,6 +91,7 @@ use virtio::{
         IdTable,
         Negotiated, //
     },
+    features,
     transport::IrqAffinity,
     Device,
 };
@@ -290,7 +291,10 @@ fn start<'bound>(
         0 => room,
         wanted => room.min(u16::try_from(wanted).unwrap_or(u16::MAX)),
     };
-    let queues = found.with_handlers(|_| RequestQueue::new(dev, depth, &limits, has_indirect))?;
+    let is_reset_alone =
+        parameters::QUEUE_RESET.get() != 0 && dev.features().contains(features::RING_RESET);
+    let queues = found
+        .with_handlers(|_| RequestQueue::new(dev, depth, &limits, has_indirect, is_reset_alone))?;
 
     let tag_set = Arc::pin_init(
         TagSet::<Disks>::new(

@@ -152,7 +152,7 @@ impl<N: Nature> Notify for Doorbell<N> {
 }
 
 // SAFETY: The queues are kept in the machine until `del_vqs`. A machine that was reset, or should
-// have been, has dropped its side of them, and calls back under a lock that
+// have been, has dropped its side of them, also of one queue alone, and calls back under a lock that
 // `synchronize_callbacks` takes.
 #[vtable]
 unsafe impl<N: Nature> Transport for FakeTransport<N> {
@@ -255,13 +255,19 @@ unsafe impl<N: Nature> Transport for FakeTransport<N> {
     }
 
     fn restore_vq(&self, dev: &Device<Bound>, index: u16) -> Result {
-        self.machine.trace().note(Event::RestoreQueue(index));
+        self.machine.registers(Registers::queue_changed);
         self.machine.queues(|queues| {
             let queue = queues.get_mut(usize::from(index)).and_then(Option::as_mut);
             let queue = queue.ok_or(EINVAL)?;
+            if queue.ring.is_some() {
+                // It is in use.
+                return Err(EBUSY);
+            }
             queue.ring = Some(device_ring(dev, &queue.vq)?);
             Ok(())
-        })
+        })?;
+        self.machine.trace().note(Event::RestoreQueue(index));
+        Ok(())
     }
 
     fn break_queues(&self) {

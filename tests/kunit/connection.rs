@@ -142,6 +142,34 @@ mod tests {
         Ok(())
     }
 
+    /// M45, B35: a device that is lost when the system goes to sleep keeps what it has until it was
+    /// reset.
+    #[test]
+    fn m45_asleep_while_lost() -> Result {
+        for is_found_first in [true, false] {
+            let mut rig = Rig::plain()?;
+            check_eq!(rig.add(1, 0, 1)?, None);
+            rig.cut_off();
+            rig.trace().clear();
+            rig.freeze()?;
+            check_eq!(rig.trace().count(Event::Reset), 0);
+            check_eq!(rig.script().tokens(), 1);
+            if is_found_first {
+                rig.reconnect()?;
+                rig.restore()?;
+            } else {
+                rig.restore()?;
+                check_eq!(rig.script().tokens(), 1);
+                rig.reconnect()?;
+            }
+            check!(rig.wait_for_recovery());
+            check!(rig.wait_for(|| !rig.is_broken()));
+            check_eq!(rig.add(2, 0, 1)?, None);
+            check!(rig.finish());
+        }
+        Ok(())
+    }
+
     /// M45: a device that goes while it is lost is not waited for.
     #[test]
     fn m45_removed_while_lost() -> Result {

@@ -2,7 +2,13 @@
 
 //! Queues that are reset one by one.
 
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
+};
 
 #[kunit_tests(virtio_queue_reset)]
 mod tests {
@@ -20,6 +26,7 @@ mod tests {
             registers::Complaints, //
         },
         driver::Plan,
+        machine::DeviceRing,
         rig::{
             eventually,
             Offer,
@@ -57,9 +64,13 @@ mod tests {
         Ok(rig)
     }
 
-    fn fail_first_queue(rig: &Rig) -> Result {
-        rig.channel(0)?.access().ok_or(ENODEV)?.fail_queue();
+    fn fail_queue(rig: &Rig, index: usize) -> Result {
+        rig.channel(index)?.access().ok_or(ENODEV)?.fail_queue();
         Ok(())
+    }
+
+    fn fail_first_queue(rig: &Rig) -> Result {
+        fail_queue(rig, 0)
     }
 
     fn is_used_again(rig: &Rig) -> bool {
@@ -96,6 +107,7 @@ mod tests {
         check!(*rig.returned()? == [(10, 5)]);
         // The first begins at the beginning.
         check_eq!(rig.add(3, 0, 1)?, None);
+        check_eq!(rig.trace().count(Event::Notify(0)), 1);
         check!(rig.serve(7)?.is_some() && rig.interrupt());
         check!(*rig.returned()? == [(3, 7)]);
         check!(rig.is_content());
@@ -159,14 +171,52 @@ mod tests {
         Ok(())
     }
 
-    /// A device that breaks the rules of a ring may break others: it is reset as a whole.
+    /// U50: queues of a device that are stuck again and again are not reset alone for ever.
     #[test]
-    fn r19_a_liar_is_reset_as_a_whole() -> Result {
+    fn u50_there_is_an_end_of_it() -> Result {
         let rig = busy(Offer::PLAIN.with(RING_RESET))?;
-        rig.break_rules()?;
+        for _ in 0..5 {
+            check!(rig.serve(1)?.is_some() && rig.interrupt());
+            rig.trace().clear();
+            fail_first_queue(&rig)?;
+            check!(is_used_again(&rig));
+            check_eq!(rig.add(3, 0, 1)?, None);
+        }
+        check!(rig.serve(1)?.is_some() && rig.interrupt());
+        rig.trace().clear();
         fail_first_queue(&rig)?;
         check!(is_device_reset(&rig));
         check_eq!(rig.trace().count(Event::ResetQueue(0)), 0);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// Queues that are stuck together are both reset, and the device is not.
+    #[test]
+    fn r19_two_stuck_queues() -> Result {
+        let rig = busy(Offer::PLAIN.with(RING_RESET))?;
+        let second = |ring: &mut DeviceRing| ring.pop().map(|head| ring.finish(head, 5));
+        check!(rig.machine().queue(1, second).flatten().is_some());
+        check!(rig.machine().interrupt(1));
+        fail_first_queue(&rig)?;
+        fail_queue(&rig, 1)?;
+        check!(is_used_again(&rig));
+        check!(eventually(|| rig.trace().count(Event::RestoreQueue(1)) == 1));
+        check_eq!(rig.trace().count(Event::Reset), 0);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// A device that breaks the rules of a ring may break others: it is reset as a whole, also if that
+    /// is seen only when its queue has been reset.
+    #[test]
+    fn r19_a_liar_is_reset_as_a_whole() -> Result {
+        let rig = busy(Offer::PLAIN.with(RING_RESET))?;
+        rig.ring(|ring| ring.finish_id(77, 0))?;
+        fail_first_queue(&rig)?;
+        check!(is_device_reset(&rig));
+        check_eq!(rig.trace().count(Event::ResetQueue(0)), 1);
+        check_eq!(rig.trace().count(Event::RestoreQueue(0)), 0);
         check!(rig.finish());
         Ok(())
     }
@@ -196,7 +246,10 @@ mod tests {
             .count(Event::ResetQueue(0))
             == 1));
         rig.cut_off();
-        check!(eventually(|| rig.is_broken()));
+        fsleep(Delta::from_millis(50));
+        // It hears nothing more, and keeps what it has.
+        check!(rig.trace().is(&[Event::ResetQueue(0)]));
+        check_eq!(rig.script().tokens(), 2);
         rig.trace().clear();
         rig.reconnect()?;
         check!(rig.wait_for_recovery());

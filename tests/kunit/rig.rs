@@ -353,7 +353,7 @@ impl Rig {
         eventually(|| is_so() && self.script.tokens() == 0)
     }
 
-    /// Has the next reset of the device last until its transport has lost it.
+    /// Has the next reset, of the device or of a queue, last until the transport has lost the device.
     pub fn delay_reset_until_lost(&self) -> Result {
         let is_held = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
         let machine = self.machine.clone();
@@ -362,7 +362,8 @@ impl Rig {
         workqueue::system_long().try_spawn(GFP_KERNEL, move || {
             machine.queues(|_| {
                 holder.complete_all();
-                // SAFETY: The test waits for the reset before it goes on.
+                // SAFETY: The lock of the queues is held, and the device's queues are deleted under it
+                // before it goes.
                 let bound = unsafe { core_device::bound(&device) };
                 eventually(|| bound.is_cut_off());
             });
@@ -388,7 +389,7 @@ impl Rig {
 
 /// Waits until something is so. Returns whether that happened in time.
 pub fn eventually(is_so: impl Fn() -> bool) -> bool {
-    for _ in 0..500 {
+    for _ in 0..5000 {
         if is_so() {
             return true;
         }

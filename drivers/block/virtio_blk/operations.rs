@@ -210,10 +210,10 @@ impl Operations for Disks {
             if live.handler().time_out(&live, tag) == Lateness::First {
                 dev_err!(
                     data.dev,
-                    "request {} of queue {} timed out, {} is reset\n",
+                    "request {} of queue {} timed out, {}\n",
                     tag,
                     rq.hw_queue(),
-                    live.handler().reset_unit()
+                    live.handler().remedy()
                 );
             }
         }

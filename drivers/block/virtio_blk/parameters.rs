@@ -45,7 +45,7 @@ pub(crate) fn io_timeout() -> Jiffies {
 params::uint! {
     "virtio_blk": queue_reset = 0, 0o644,
     "Whether a request that is late resets its queue instead of the device, if the device can do \
-     that. QEMU's disks say so and go on with the requests that they have.";
+     that. QEMU's disks say so and go on with the requests, which destroys data.";
     /// Whether a request that is late resets its queue alone: not 0 for yes.
     pub(crate) static QUEUE_RESET;
 }

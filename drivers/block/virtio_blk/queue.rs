@@ -27,10 +27,7 @@ use kernel::{
     device::Bound,
     prelude::*, //
 };
-use virtio::{
-    features,
-    Device, //
-};
+use virtio::Device;
 use virtio_ring::{
     AddError,
     Descriptors,
@@ -56,7 +53,6 @@ use crate::{
         Mapped, //
     },
     operations::Disks,
-    parameters,
     slots::{
         Slot,
         Slots, //
@@ -113,6 +109,7 @@ impl RequestQueue {
         depth: u16,
         limits: &Limits,
         has_indirect: bool,
+        is_reset_alone: bool,
     ) -> Result<(Self, State)> {
         let largest = if has_indirect { limits.max_segments } else { 0 };
         let queue = Self {
@@ -122,8 +119,7 @@ impl RequestQueue {
             may_unmap: limits.may_unmap,
             max_segment_size: limits.max_segment_size,
             zones: limits.zones,
-            is_reset_alone: parameters::QUEUE_RESET.get() != 0
-                && dev.features().contains(features::RING_RESET),
+            is_reset_alone,
         };
         let state = State {
             tables: Tables::new(largest),
@@ -404,12 +400,12 @@ impl RequestQueue {
         }
     }
 
-    /// Returns what is reset for a request that is late.
-    pub(crate) fn reset_unit(&self) -> &'static str {
+    /// Returns what is done about a request that is late, for the log.
+    pub(crate) fn remedy(&self) -> &'static str {
         if self.is_reset_alone {
-            "queue"
+            "queue has to be reset"
         } else {
-            "device"
+            "device is reset"
         }
     }
 
@@ -437,10 +433,12 @@ impl RequestQueue {
             };
             (lateness, Submission::Hold)
         });
-        match lateness {
-            Lateness::Done => {}
-            _ if self.is_reset_alone => live.fail_queue(),
-            _ => live.fail(),
+        if lateness == Lateness::First {
+            if self.is_reset_alone {
+                live.fail_queue();
+            } else {
+                live.fail();
+            }
         }
         lateness
     }

@@ -82,8 +82,8 @@ pub struct SharedMemory {
 ///   valid until [`del_vqs`](Self::del_vqs) returns, with the callbacks that were asked for.
 /// - When [`reset`](Self::reset) has returned `Ok`, the device touches none of the memory that it
 ///   was told about; when it has returned an error, the transport has cut it off.
-/// - When [`reset_vq`](Self::reset_vq) has returned `Ok`, the device touches none of the memory of
-///   that queue until it is told about it again.
+/// - When [`reset_vq`](Self::reset_vq) has returned `Ok`, the device has said that it touches none of
+///   the memory of that queue until it is told about it again.
 /// - When [`synchronize_callbacks`](Self::synchronize_callbacks) or `del_vqs` returns, no callback
 ///   that began before still runs; after `del_vqs` none begins.
 /// - Queues are broken, so that nobody notifies the device, before `del_vqs` returns.

@@ -231,7 +231,7 @@ impl CommonConfig {
 
     /// Returns whether there is room for the register that resets a queue.
     pub(crate) fn has_queue_reset(&self) -> bool {
-        self.window.try_read::<u16>(QUEUE_RESET).is_ok()
+        self.window.len() >= QUEUE_RESET + size_of::<u16>()
     }
 
     /// Starts the reset of a queue. `VIRTIO_F_RING_RESET` was agreed on.

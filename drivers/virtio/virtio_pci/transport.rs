@@ -156,7 +156,8 @@ impl Width {
 }
 
 // SAFETY: The queues are those of `Active`, which `del_vqs` takes down, interrupts first. A device
-// that does not finish its reset loses its access to memory.
+// that does not finish its reset loses its access to memory; the end of the reset of a queue is read
+// back.
 #[vtable]
 unsafe impl Transport for PciTransport<'_> {
     fn config_len(&self) -> usize {
@@ -224,6 +225,9 @@ unsafe impl Transport for PciTransport<'_> {
         let mut supported = virtio_ring::supported_features().or(OWN_FEATURES);
         if !self.parts.common.has_queue_reset() {
             supported = supported.without(features::RING_RESET);
+            if wanted.contains(features::RING_RESET) {
+                dev_warn!(dev, "no register for VIRTIO_F_RING_RESET, it is left out\n");
+            }
         }
         let accepted = wanted.and_not(Features::TRANSPORT.and_not(supported));
         if !accepted.contains(features::VERSION_1) {

@@ -45,7 +45,8 @@ pub trait Handler: Send + Sync + Sized + 'static {
     /// Takes back what has been used. Called from interrupts, and may be called for nothing.
     fn used(&self, live: &Live<Self>);
 
-    /// Gets back a buffer that the device never used, after the reset. Must not sleep.
+    /// Gets back a buffer that the device never used, after the reset of device or queue. Must not
+    /// sleep.
     fn unused(&self, live: &Live<Self>, token: Self::Token, why: Unused) {
         let _ = (live, token, why);
     }
@@ -54,8 +55,8 @@ pub trait Handler: Send + Sync + Sized + 'static {
 /// Why a buffer comes back that the device has not used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unused {
-    /// The device has lost its state; it will take the buffer again when it is in use again. Until
-    /// then the queue is [broken](crate::AddError::Broken).
+    /// The device has lost its state, or that of the queue; it will take the buffer again when it is
+    /// in use again. Until then the queue is [broken](crate::AddError::Broken).
     Stopped,
     /// The device will not be used any more.
     Closed,
@@ -152,14 +153,14 @@ impl<H: Handler> Live<H> {
         self.with(|queue, _| (queue.is_sound(), Submission::Hold))
     }
 
-    /// Gives back what is in flight. The device has been reset, and the queue is out of use.
-    pub(crate) fn give_back(&self, why: Unused) {
+    /// Gives back what is in flight. Device or queue have been reset, and the queue is out of use.
+    fn give_back(&self, why: Unused) {
         while let Some(token) = self.with(|queue, _| (queue.detach(), Submission::Hold)) {
             self.handler.unused(self, token, why);
         }
     }
 
-    /// Makes the queue new, for a device that has been reset and has all its buffers back.
+    /// Makes the queue new, after it or the device has been reset and all buffers are back.
     pub(crate) fn restart(&self) {
         self.with(|queue, _| {
             queue.restart();
@@ -194,18 +195,13 @@ impl<H: Handler> Live<H> {
         self.with(|queue, _| (queue.may_be_reset_alone(), Submission::Hold))
     }
 
-    /// Returns the number of the queue.
-    pub(crate) fn index(&self) -> u16 {
-        self.with(|queue, _| (queue.virtqueue().index(), Submission::Hold))
-    }
-
     /// Takes back what the device has done before it, or the queue, was reset, and gives what it has
-    /// not done back to the handler.
-    pub(crate) fn take_back(&self, why: Unused) {
+    /// not done back to the handler for now.
+    pub(crate) fn take_back(&self) {
         if self.is_sound() {
             self.handler.used(self);
         }
-        self.give_back(why);
+        self.give_back(Unused::Stopped);
     }
 
     /// Lets interrupts through, now that the driver is ready for them.
@@ -230,6 +226,7 @@ impl<H: Handler> PinnedDrop for Live<H> {
 pub struct Channel<H: Handler> {
     #[pin]
     live: Revocable<Live<H>>,
+    index: u16,
     interrupts: AtomicU64,
 }
 
@@ -252,6 +249,7 @@ impl<H: Handler> Channel<H> {
         handler: H,
     ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            index: queue.virtqueue().index(),
             live <- Revocable::new(pin_init!(Live {
                 locked <- new_spinlock_irq!(Locked { queue, state }, "virtqueue"),
                 handler,
@@ -264,6 +262,11 @@ impl<H: Handler> Channel<H> {
     #[inline]
     pub fn access(&self) -> Option<Access<'_, H>> {
         self.live.try_access().map(Access)
+    }
+
+    /// Returns the number of the queue.
+    pub(crate) fn index(&self) -> u16 {
+        self.index
     }
 
     /// Gives up the queue with all that is in flight, when nobody is inside it any more. The

@@ -5,7 +5,7 @@
 //! Implements VIRTIO 1.4, 2.7.13 "Supplying Buffers to The Device" and 2.7.14 "Receiving Used
 //! Buffers From The Device" on top of the ring. Every buffer goes in with a token, a value of the
 //! driver's own type that stands for whatever the device works on. The queue owns the token until
-//! the device has used the buffer, or has been reset: that is what keeps the driver from touching
+//! the device has used the buffer, or it or the queue has been reset: that is what keeps the driver from touching
 //! the memory, and from completing a request twice.
 //!
 //! All methods take `&mut self`: a queue is used under the lock of its [`crate::Channel`].
@@ -387,7 +387,8 @@ impl<T> Queue<T> {
         self.ring().enable_callbacks_delayed()
     }
 
-    /// Takes back a buffer that the device has not used. Only after the device has been reset.
+    /// Takes back a buffer that the device has not used. Only after the device, or the queue, has been
+    /// reset.
     pub(crate) fn detach(&mut self) -> Option<T> {
         while let Some(head) = self.ring().detach() {
             let token = self

@@ -2,12 +2,17 @@
 
 //! What happens to the queues of a device that fails, is suspended, or goes.
 //!
+//! A queue that is only stuck is reset [alone](queue_reset) where that can be done.
+//!
 //! A device that breaks the rules of a ring, says that it needs a reset, or that its driver has found
 //! to be stuck, is reset from a work item, which looks at it after each change of its configuration.
 //! What it had in flight is given back to the handlers, and the device is led through its
 //! initialization again (VIRTIO 1.4, 2.1.1 "Driver Requirements: Device Status Field"). One that
 //! fails again and again is given up. The same steps serve a device that its transport has lost and
 //! found again, and a driver whose device loses its state while the system is suspended.
+
+#[path = "queue_reset.rs"]
+mod queue_reset;
 
 use core::ptr::NonNull;
 
@@ -37,13 +42,13 @@ use virtio::{
     Status, //
 };
 
+use self::queue_reset::Outcome;
 use crate::channel::{
     Channel,
-    Handler,
-    Unused, //
+    Handler, //
 };
 
-/// How often a device may be reset within [`WINDOW`].
+/// How often a device, and its queues alone, may be reset within [`WINDOW`].
 const MAX_RESTARTS: u32 = 5;
 const WINDOW: Delta = Delta::from_secs(60);
 
@@ -114,6 +119,9 @@ pub(crate) struct Guard<'bound, H: Handler> {
     channels: KVec<Arc<Channel<H>>>,
     #[pin]
     restarts: Mutex<Restarts>,
+    /// Those of single queues.
+    #[pin]
+    queue_restarts: Mutex<Restarts>,
     #[pin]
     watched: Mutex<Watched>,
     /// What the driver puts back into the configuration after a reset.
@@ -143,6 +151,7 @@ impl<'bound, H: Handler> Guard<'bound, H> {
             dev,
             channels,
             restarts <- new_mutex!(Restarts { since: None, count: 0 }),
+            queue_restarts <- new_mutex!(Restarts { since: None, count: 0 }),
             watched <- new_mutex!(Watched { used: 0, idle: 0 }),
             configure <- new_mutex!(None),
             mode <- new_mutex!(Mode::Suspended),
@@ -196,8 +205,9 @@ impl<'bound, H: Handler> Guard<'bound, H> {
         }
         let status = self.dev.device_status();
         let is_broken = self.has_broken_queue();
-        // One that is cut off comes back here when it is found; what it says until then means nothing,
-        // nor does it that its queues are broken. Whoever cuts it off says so before anything else.
+        // One that is cut off comes back here when it is found. Until then neither what it says nor
+        // that its queues are broken means anything, and the driver of the bus has said so before it
+        // broke them.
         if self.dev.is_cut_off() {
             return;
         }
@@ -212,6 +222,16 @@ impl<'bound, H: Handler> Guard<'bound, H> {
         if needs_reset && is_ours {
             dev_err!(self.dev, "device needs a reset\n");
         }
+        if is_ours && *mode == Mode::Live && !was_lost && !needs_reset {
+            match self.reset_stuck_queues() {
+                Outcome::Done => return,
+                Outcome::Lost => {
+                    self.for_each_live(crate::Live::break_queue);
+                    return;
+                }
+                Outcome::NotEnough => {}
+            }
+        }
         self.log_unfinished();
         if !is_ours || (*mode == Mode::Retired && !was_lost) {
             self.close(&mut mode);
@@ -221,9 +241,6 @@ impl<'bound, H: Handler> Guard<'bound, H> {
         if !was_lost && !self.restarts.lock().allow() {
             dev_err!(self.dev, "device fails again and again, it is given up\n");
             self.close(&mut mode);
-            return;
-        }
-        if !was_lost && !needs_reset && self.reset_stuck_queues() {
             return;
         }
         self.quiet();
@@ -265,68 +282,7 @@ impl<'bound, H: Handler> Guard<'bound, H> {
 
     /// Gives all that a device had that was reset back to the handlers, for now.
     fn take_back(&self) {
-        self.for_each_live(|live| live.take_back(Unused::Stopped));
-    }
-
-    /// Resets the queues that are only stuck, one by one, and has the device use them again. The
-    /// others go on meanwhile. Returns whether that was all that had to be done. Sleeps.
-    fn reset_stuck_queues(&self) -> bool {
-        // All of them, before any is touched.
-        let may_help = |channel: &Arc<Channel<H>>| {
-            let live = channel.access();
-            live.is_none_or(|live| !live.is_broken() || live.may_be_reset_alone())
-        };
-        if !self.channels.iter().all(may_help) {
-            return false;
-        }
-        for channel in &self.channels {
-            let Some(index) = channel
-                .access()
-                .and_then(|live| live.is_broken().then(|| live.index()))
-            else {
-                continue;
-            };
-            if let Err(error) = self.reset_queue(channel, index) {
-                if error != EOPNOTSUPP {
-                    dev_err!(self.dev, "queue {}: reset failed: {:?}\n", index, error);
-                }
-                return false;
-            }
-            dev_warn!(self.dev, "queue {} was reset and is used again\n", index);
-        }
-        if !self.dev.is_connected() {
-            // It was lost meanwhile, or even found: it is going to be reset as a whole.
-            self.for_each_live(crate::Live::break_queue);
-        }
-        true
-    }
-
-    /// Resets one queue that is out of use, and has the device use it again (CORE-VQRESET-1,
-    /// CORE-VQENABLE-1). Sleeps.
-    ///
-    /// # Errors
-    ///
-    /// What the transport says. The queue is out of use then.
-    fn reset_queue(&self, channel: &Channel<H>, index: u16) -> Result {
-        let with_live = |f: &dyn Fn(&crate::Live<H>)| {
-            if let Some(live) = channel.access() {
-                f(&live);
-            }
-        };
-        // Whoever notifies the device of this queue at this moment has access to the channel.
-        // SAFETY: Called in a context that may sleep.
-        unsafe { bindings::synchronize_rcu() };
-        self.dev.reset_vq(index)?;
-        with_live(&|live| {
-            live.take_back(Unused::Stopped);
-            live.restart();
-            live.set_ready();
-        });
-        self.dev
-            .restore_vq(index)
-            .inspect_err(|_| with_live(&crate::Live::break_queue))?;
-        with_live(&crate::Live::set_live);
-        Ok(())
+        self.for_each_live(crate::Live::take_back);
     }
 
     /// Has the device use its queues again, after it was reset and the features were agreed on.
@@ -403,8 +359,13 @@ impl<'bound, H: Handler> Guard<'bound, H> {
     pub(crate) fn suspend(&self) {
         let mut mode = self.mode.lock();
         if *mode == Mode::Live {
-            self.quiet();
-            self.take_back();
+            // One that is lost is out of use already, and what it has stays with it.
+            if !self.dev.is_cut_off() {
+                self.quiet();
+                if self.dev.is_connected() {
+                    self.take_back();
+                }
+            }
             *mode = Mode::Suspended;
         }
     }
@@ -426,7 +387,10 @@ impl<'bound, H: Handler> Guard<'bound, H> {
             *mode = Mode::Live;
             return Ok(());
         }
-        self.dev.take_found();
+        if self.dev.take_found() {
+            // It has been reset by now.
+            self.take_back();
+        }
         self.resume()
             .inspect_err(|_| self.for_each_live(crate::Live::break_queue))?;
         *mode = Mode::Live;

@@ -333,8 +333,8 @@ impl Virtqueue {
         self.failure.store(work, Ordering::Release);
     }
 
-    /// Takes the queue out of use because the device broke the rules, and has the rest of the
-    /// device looked after.
+    /// Takes the queue out of use because the device broke the rules, or does not go on, and has the
+    /// rest of the device looked after.
     pub(crate) fn fail(&self) {
         self.break_queue();
         let work = self.failure.load(Ordering::Acquire);

@@ -87,7 +87,7 @@ faults! {
     FewerSegments = 28,
     /// The disk asks for a reset, after which it is read-only.
     TurnsReadOnly = 29,
-    /// Nothing is answered, and resets of single queues never end.
+    /// There is no answer, and resets of single queues never end from then on.
     NoQueueReset = 30,
 }
 

@@ -59,7 +59,7 @@ pub enum Complaint {
     FreedLive,
     /// The configuration was accessed beyond its end.
     OutOfConfig,
-    /// A queue was reset, which was not agreed on, or of a device that is not live.
+    /// A queue was reset, or set up after that, which was not agreed on, or the device is not live.
     QueueReset,
 }
 
@@ -261,13 +261,18 @@ impl Registers {
         }
     }
 
-    /// Notes that a queue is reset, or set up again after that. Returns whether the device does it.
+    /// Notes that a queue is reset. Returns whether the device does it.
     pub fn queue_reset(&mut self) -> bool {
+        self.queue_changed();
+        self.is_live() && self.fault != Fault::NoQueueReset
+    }
+
+    /// Notes that a queue is reset, or set up after that.
+    pub fn queue_changed(&mut self) {
         let [low, _] = self.accepted;
         if low & (1 << RING_RESET) == 0 || self.status & DRIVER_OK == 0 {
             self.complain(Complaint::QueueReset);
         }
-        self.is_live() && self.fault != Fault::NoQueueReset
     }
 
     /// Notes that queues are freed.

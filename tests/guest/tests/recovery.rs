@@ -23,6 +23,9 @@ use serde_json::{
 /// What the kernel says when a device was reset and goes on.
 const USED_AGAIN: &str = "device was reset and is used again";
 
+/// `VIRTIO_F_RING_RESET`, as a word of features.
+const RING_RESET: u64 = 1 << 40;
+
 /// The ways in which a device breaks the rules, and what the kernel says about each.
 const LIES: [(u32, &str); 6] = [
     (1, "is out of range"),
@@ -185,7 +188,6 @@ mod beyond_c {
     fn a_late_request_resets_its_queue_if_it_may() {
         let mut vm = guest();
         vm.ok("echo 1000 > /sys/module/virtio_blk/parameters/io_timeout");
-        const RING_RESET: u64 = 1 << 40;
         for (queue_reset, device, late, of_queue, of_device) in [
             (1, "fault=7 fault_count=1", 1, 1, 0),
             // Nothing is done between the two.
@@ -208,9 +210,12 @@ mod beyond_c {
             vm.ok("dd if=/run/data of=/dev/vda bs=16k oflag=direct");
             vm.ok("cmp -n 8388608 /run/data /dev/vda");
             let log = vm.ok("dmesg");
-            let unit = if queue_reset == 1 { "queue" } else { "device" };
-            let timed_out = format!("timed out, {unit} is reset");
-            assert_eq!(lines(&log, &timed_out), late, "{device}: {log}");
+            let remedy = if queue_reset == 1 {
+                "timed out, queue has to be reset"
+            } else {
+                "timed out, device is reset"
+            };
+            assert_eq!(lines(&log, remedy), late, "{device}: {log}");
             assert_eq!(queue_resets(&log), of_queue, "{device}: {log}");
             assert_eq!(lines(&log, USED_AGAIN), of_device, "{device}: {log}");
             unload(&mut vm);
@@ -221,10 +226,10 @@ mod beyond_c {
     #[test]
     fn a_queue_that_is_reset_disturbs_no_other() {
         let mut vm = guest();
-        vm.ok("cd /sys/module/virtio_blk/parameters; echo 3000 > io_timeout; echo 1 > queue_reset");
+        vm.ok("cd /sys/module/virtio_blk/parameters; echo 8000 > io_timeout; echo 1 > queue_reset");
         load(
             &mut vm,
-            "num_queues=2 features_on=1099511627776 fault=7 fault_after=100 fault_count=1",
+            &format!("num_queues=2 features_on={RING_RESET} fault=7 fault_after=100 fault_count=1"),
         );
         vm.wait_until(10, "[ -b /dev/vda ]");
         vm.spawn(
@@ -233,19 +238,21 @@ mod beyond_c {
         );
         vm.wait_until(
             20,
-            "[ $(awk '{ print $9 }' /sys/block/vda/stat) = 1 ]; sleep 0.3
-                           [ $(awk '{ print $9 }' /sys/block/vda/stat) = 1 ]",
+            "look() { awk '{ print $1, $9 }' /sys/block/vda/stat; }
+             before=$(look); sleep 1; [ \"$before\" = \"$(look)\" ] && [ ${before#* } = 1 ]",
         );
         vm.spawn(
             "other",
-            "for round in $(seq 400); do
-                 taskset 2 dd if=/dev/vda of=/dev/null bs=4k count=5 iflag=direct 2>/dev/null || exit 1
+            "until [ -s /run/stuck.code ]; do
+                 taskset 2 dd if=/dev/vda of=/dev/null bs=4k count=5 iflag=direct 2> /run/dd || exit 1
+                 echo read
              done",
         );
-        let stuck = vm.join("stuck", 20);
+        let stuck = vm.join("stuck", 30);
         assert!(stuck.text.contains("timed out"), "{}", stuck.text);
-        let other = vm.join("other", 60);
+        let other = vm.join("other", 30);
         assert!(other.is_ok(), "{}", other.text);
+        assert!(lines(&other.text, "read") > 10, "{}", other.text);
         let log = vm.ok("dmesg");
         assert_eq!(queue_resets(&log), 1, "{log}");
         assert_eq!(lines(&log, USED_AGAIN), 0, "{log}");
@@ -272,14 +279,13 @@ mod beyond_c {
         assert_eq!(lines(&vm.ok("dmesg"), USED_AGAIN), 0);
 
         vm.qmp(&limit_writes(0));
-        // Nothing else is in flight when the answer comes, if it does.
-        vm.ok(&format!(
-            "for look in $(seq 30); do dmesg | grep -q '{USED_AGAIN}' && break; sleep 0.1; done"
-        ));
+        // Nothing else is in flight when the answer comes.
+        vm.wait_until(20, &format!("dmesg | grep -q '{USED_AGAIN}'"));
         vm.ok("dd if=/run/data of=/dev/vda bs=16k oflag=direct");
         vm.ok("dd if=/dev/vda bs=16k count=512 iflag=direct 2>/dev/null | cmp - /run/data");
         let log = vm.ok("dmesg");
         assert_eq!(queue_resets(&log), 1, "{log}");
+        assert_eq!(lines(&log, USED_AGAIN), 1, "{log}");
     }
 
     /// U15, H12: a device that takes less after a reset than before would be asked for too much. It
