@@ -336,9 +336,9 @@ impl Device<Bound> {
         registration::restore_vqs(self)
     }
 
-    /// Resets one queue of a live device, which is out of use, if that was agreed on: the device uses
-    /// none of its memory after this (VIRTIO 1.4, 2.6.1 "Virtqueue Reset"). Called by `virtio_ring`.
-    /// Sleeps.
+    /// Resets one queue of a live device, which is out of use, if that was agreed on: the device has
+    /// said after this that it uses none of its memory (VIRTIO 1.4, 2.6.1 "Virtqueue Reset"). Called
+    /// by `virtio_ring`. Sleeps.
     ///
     /// # Errors
     ///

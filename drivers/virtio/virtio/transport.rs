@@ -155,8 +155,8 @@ pub unsafe trait Transport: Send + Sync + Sized {
     fn restore_vqs(&self, dev: &Device<Bound>) -> Result;
 
     /// Resets one queue and waits until the device says that it has, within a bound. The queue is out
-    /// of use, `VIRTIO_F_RING_RESET` was agreed on, and the device is live. After this the device uses
-    /// none of the queue's memory, and does not interrupt for it (VIRTIO 1.4, 2.6.1.1).
+    /// of use, `VIRTIO_F_RING_RESET` was agreed on, and the device is live. After this it has said that
+    /// it uses none of the queue's memory, and it does not interrupt for it (VIRTIO 1.4, 2.6.1.1).
     ///
     /// # Errors
     ///

@@ -52,15 +52,17 @@ fn prepared(guest: Guest) -> Vm {
     vm
 }
 
-/// Has QEMU write so many bytes per second to the first disk, or any number for 0.
-fn limit_writes(bytes_per_second: u32) -> qmp::block_set_io_throttle {
-    let none = ["bps", "bps_rd", "iops", "iops_rd", "iops_wr"].map(|limit| (limit, json!(0)));
+/// Has QEMU read (`bps_rd`) or write (`bps_wr`) so many bytes per second of the first disk, or any
+/// number for 0.
+fn limit(direction: &str, bytes_per_second: u32) -> qmp::block_set_io_throttle {
+    let none =
+        ["bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"].map(|limit| (limit, json!(0)));
     let mut limits = Map::from_iter(none.map(|(limit, zero)| (limit.to_owned(), zero)));
     limits.insert(
         "id".into(),
         json!("/machine/peripheral/disk0/virtio-backend"),
     );
-    limits.insert("bps_wr".into(), json!(bytes_per_second));
+    limits.insert(direction.into(), json!(bytes_per_second));
     serde_json::from_value(limits.into()).expect("limits")
 }
 
@@ -271,20 +273,37 @@ mod beyond_c {
                echo 1000 > /sys/block/vda/queue/io_timeout");
         vm.ok("dd if=/dev/vda of=/dev/null bs=16k count=100 iflag=direct");
         // The first write goes through, the second is held back for an hour.
-        vm.qmp(&limit_writes(1));
+        vm.qmp(&limit("bps_wr", 1));
         let error = vm.fails("taskset 1 dd if=/run/data of=/dev/vda bs=4k count=2 oflag=direct");
         assert!(error.contains("timed out"), "{error}");
         vm.wait_until(10, "dmesg | grep -q 'queue . was reset and is used again'");
         vm.ok("taskset 1 dd if=/dev/vda of=/dev/null bs=16k count=100 iflag=direct");
         assert_eq!(lines(&vm.ok("dmesg"), USED_AGAIN), 0);
 
-        vm.qmp(&limit_writes(0));
+        vm.qmp(&limit("bps_wr", 0));
         // Nothing else is in flight when the answer comes.
         vm.wait_until(20, &format!("dmesg | grep -q '{USED_AGAIN}'"));
         vm.ok("dd if=/run/data of=/dev/vda bs=16k oflag=direct");
         vm.ok("dd if=/dev/vda bs=16k count=512 iflag=direct 2>/dev/null | cmp - /run/data");
         let log = vm.ok("dmesg");
         assert_eq!(queue_resets(&log), 1, "{log}");
+        assert_eq!(lines(&log, USED_AGAIN), 1, "{log}");
+    }
+
+    /// K105: QEMU ends what a device has before it is reset, so that a late read is done, and nothing
+    /// comes later.
+    #[test]
+    fn a_late_read_ends_with_the_reset_of_a_pci_device() {
+        let mut vm = prepared(Guest::new().disk(Disk::blank(16)));
+        vm.ok("dd if=/run/data of=/dev/vda bs=16k oflag=direct
+               echo 1000 > /sys/block/vda/queue/io_timeout");
+        // The first read goes through, the second is held back for an hour.
+        vm.qmp(&limit("bps_rd", 1));
+        vm.ok("dd if=/dev/vda of=/run/read bs=4k count=2 iflag=direct && cmp -n 8192 /run/read /run/data");
+        vm.qmp(&limit("bps_rd", 0));
+        vm.ok("dd if=/dev/vda bs=16k count=512 iflag=direct 2>/dev/null | cmp - /run/data");
+        let log = vm.ok("dmesg");
+        assert_eq!(lines(&log, "timed out, device is reset"), 1, "{log}");
         assert_eq!(lines(&log, USED_AGAIN), 1, "{log}");
     }
 
