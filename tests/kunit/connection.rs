@@ -12,13 +12,15 @@ mod tests {
         delay::fsleep,
         Delta, //
     };
-    use virtio_ring::AddError;
+    use virtio_ring::{
+        AddError,
+        Live, //
+    };
 
     use crate::{
         device::fault::Fault,
         driver::Plan,
         rig::{
-            eventually,
             Offer,
             Rig, //
         },
@@ -60,11 +62,7 @@ mod tests {
         let mut rig = Rig::plain()?;
         check_eq!(rig.add(1, 0, 1)?, None);
         rig.trace().clear();
-        rig.delay_reset_until_lost()?;
-        rig.channel(0)?.access().ok_or(ENODEV)?.fail();
-        check!(eventually(|| rig.machine().trace().count(Event::Reset) == 1));
-        rig.cut_off();
-        fsleep(Delta::from_millis(50));
+        rig.lose_during_reset(Event::Reset, Live::fail)?;
         check_eq!(rig.machine().trace().count(Event::Reset), 1);
         check_eq!(rig.script().tokens(), 1);
 

@@ -2,13 +2,7 @@
 
 //! Queues that are reset one by one.
 
-use kernel::{
-    prelude::*,
-    time::{
-        delay::fsleep,
-        Delta, //
-    },
-};
+use kernel::prelude::*;
 
 #[kunit_tests(virtio_queue_reset)]
 mod tests {
@@ -17,6 +11,7 @@ mod tests {
     use virtio::features::RING_RESET;
     use virtio_ring::{
         Access,
+        Live,
         Segment,
         Submission, //
     };
@@ -74,17 +69,26 @@ mod tests {
         Ok(())
     }
 
-    fn fail_first_queue(rig: &Rig) -> Result {
-        fail_queue(rig, 0)
+    /// Has the device use what it has of the second queue.
+    fn serve_second(rig: &Rig, len: u32) -> bool {
+        let finish = |ring: &mut DeviceRing| ring.pop().map(|head| ring.finish(head, len));
+        rig.machine().queue(1, finish).flatten().is_some() && rig.machine().interrupt(1)
     }
 
     fn is_used_again(rig: &Rig) -> bool {
         eventually(|| rig.trace().count(Event::RestoreQueue(0)) == 1 && !rig.is_broken())
     }
 
-    /// Waits for the reset of the whole device.
-    fn is_device_reset(rig: &Rig) -> bool {
-        eventually(|| rig.trace().count(Event::RestoreQueues) == 1 && rig.status() == 0xf)
+    /// Fails the first queue, and waits for the reset of the whole device, before which the queue is
+    /// reset so many times.
+    fn fails_with_the_device(rig: &Rig, of_queue: usize) -> Result {
+        rig.trace().clear();
+        fail_queue(rig, 0)?;
+        check!(eventually(|| {
+            rig.trace().count(Event::RestoreQueues) == 1 && rig.status() == 0xf
+        }));
+        check_eq!(rig.trace().count(Event::ResetQueue(0)), of_queue);
+        Ok(())
     }
 
     /// R19, CORE-VQRESET-1, CORE-VQRESET-2, CORE-VQENABLE-1: a queue that is stuck is reset and used
@@ -93,7 +97,7 @@ mod tests {
     #[test]
     fn r19_a_stuck_queue_is_reset_alone() -> Result {
         let rig = busy(Offer::PLAIN.with(RING_RESET))?;
-        fail_first_queue(&rig)?;
+        fail_queue(&rig, 0)?;
         check!(is_used_again(&rig));
         check!(rig.trace().is(&[
             Event::ResetQueue(0),
@@ -103,12 +107,7 @@ mod tests {
         check_eq!(rig.script().tokens(), 1);
 
         // The second queue has its buffer still.
-        check!(rig
-            .machine()
-            .queue(1, |ring| ring.pop().map(|head| ring.finish(head, 5)))
-            .flatten()
-            .is_some());
-        check!(rig.machine().interrupt(1));
+        check!(serve_second(&rig, 5));
         check!(*rig.returned()? == [(10, 5)]);
         // The first begins at the beginning.
         check_eq!(rig.add(3, 0, 1)?, None);
@@ -125,7 +124,7 @@ mod tests {
     fn r19_what_was_used_is_not_lost() -> Result {
         let rig = busy(Offer::PLAIN.with(RING_RESET))?;
         check!(rig.serve(9)?.is_some());
-        fail_first_queue(&rig)?;
+        fail_queue(&rig, 0)?;
         check!(is_used_again(&rig));
         check!(*rig.returned()? == [(2, 9)]);
         check_eq!(rig.trace().count(Event::Driver(Step::Unused)), 0);
@@ -138,8 +137,7 @@ mod tests {
     #[test]
     fn r19_a_device_that_does_not_reset_a_queue_is_reset() -> Result {
         let rig = busy(Offer::PLAIN.with(RING_RESET).fault(Fault::NoQueueReset))?;
-        fail_first_queue(&rig)?;
-        check!(is_device_reset(&rig));
+        fails_with_the_device(&rig, 1)?;
         let trace = rig.trace();
         check_eq!(trace.first(Event::ResetQueue(0)), Some(0));
         check_eq!(trace.first(Event::Reset), Some(1));
@@ -153,9 +151,7 @@ mod tests {
     #[test]
     fn r19_no_feature_no_reset_of_a_queue() -> Result {
         let rig = busy(Offer::PLAIN)?;
-        fail_first_queue(&rig)?;
-        check!(is_device_reset(&rig));
-        check_eq!(rig.trace().count(Event::ResetQueue(0)), 0);
+        fails_with_the_device(&rig, 0)?;
         check!(rig.machine().complaints() == Complaints::NONE);
         check!(rig.finish());
         Ok(())
@@ -165,13 +161,10 @@ mod tests {
     #[test]
     fn u50_the_second_stage_is_the_device() -> Result {
         let rig = busy(Offer::PLAIN.with(RING_RESET))?;
-        fail_first_queue(&rig)?;
+        fail_queue(&rig, 0)?;
         check!(is_used_again(&rig));
         check_eq!(rig.add(3, 0, 1)?, None);
-        rig.trace().clear();
-        fail_first_queue(&rig)?;
-        check!(is_device_reset(&rig));
-        check_eq!(rig.trace().count(Event::ResetQueue(0)), 0);
+        fails_with_the_device(&rig, 0)?;
         check!(rig.finish());
         Ok(())
     }
@@ -183,15 +176,12 @@ mod tests {
         for _ in 0..5 {
             check!(rig.serve(1)?.is_some() && rig.interrupt());
             rig.trace().clear();
-            fail_first_queue(&rig)?;
+            fail_queue(&rig, 0)?;
             check!(is_used_again(&rig));
             check_eq!(rig.add(3, 0, 1)?, None);
         }
         check!(rig.serve(1)?.is_some() && rig.interrupt());
-        rig.trace().clear();
-        fail_first_queue(&rig)?;
-        check!(is_device_reset(&rig));
-        check_eq!(rig.trace().count(Event::ResetQueue(0)), 0);
+        fails_with_the_device(&rig, 0)?;
         check!(rig.finish());
         Ok(())
     }
@@ -200,10 +190,8 @@ mod tests {
     #[test]
     fn r19_two_stuck_queues() -> Result {
         let rig = busy(Offer::PLAIN.with(RING_RESET))?;
-        let second = |ring: &mut DeviceRing| ring.pop().map(|head| ring.finish(head, 5));
-        check!(rig.machine().queue(1, second).flatten().is_some());
-        check!(rig.machine().interrupt(1));
-        fail_first_queue(&rig)?;
+        check!(serve_second(&rig, 5));
+        fail_queue(&rig, 0)?;
         fail_queue(&rig, 1)?;
         check!(is_used_again(&rig));
         check!(eventually(|| rig.trace().count(Event::RestoreQueue(1)) == 1));
@@ -218,9 +206,7 @@ mod tests {
     fn r19_a_liar_is_reset_as_a_whole() -> Result {
         let rig = busy(Offer::PLAIN.with(RING_RESET))?;
         rig.ring(|ring| ring.finish_id(77, 0))?;
-        fail_first_queue(&rig)?;
-        check!(is_device_reset(&rig));
-        check_eq!(rig.trace().count(Event::ResetQueue(0)), 1);
+        fails_with_the_device(&rig, 1)?;
         check_eq!(rig.trace().count(Event::RestoreQueue(0)), 0);
         check!(rig.finish());
         Ok(())
@@ -232,7 +218,7 @@ mod tests {
         let rig = busy(Offer::PLAIN.with(RING_RESET))?;
         rig.machine()
             .registers(|registers| registers.set_fault(Fault::Gone));
-        fail_first_queue(&rig)?;
+        fail_queue(&rig, 0)?;
         check!(rig.wait_for_failure()?);
         check_eq!(rig.trace().count(Event::ResetQueue(0)), 0);
         check!(rig.finish());
@@ -243,15 +229,7 @@ mod tests {
     #[test]
     fn m45_lost_during_the_reset_of_a_queue() -> Result {
         let mut rig = busy(Offer::PLAIN.with(RING_RESET))?;
-        rig.delay_reset_until_lost()?;
-        fail_first_queue(&rig)?;
-        check!(eventually(|| rig
-            .machine()
-            .trace()
-            .count(Event::ResetQueue(0))
-            == 1));
-        rig.cut_off();
-        fsleep(Delta::from_millis(50));
+        rig.lose_during_reset(Event::ResetQueue(0), Live::fail_queue)?;
         // It hears nothing more, and keeps what it has.
         check!(rig.trace().is(&[Event::ResetQueue(0)]));
         check_eq!(rig.script().tokens(), 2);

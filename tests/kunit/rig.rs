@@ -35,6 +35,7 @@ use virtio::{
 use virtio_ring::{
     AddError,
     Channel,
+    Live,
     Queue,
     Segment,
     Submission, //
@@ -353,13 +354,16 @@ impl Rig {
         eventually(|| is_so() && self.script.tokens() == 0)
     }
 
-    /// Has the next reset, of the device or of a queue, last until the transport has lost the device.
-    pub fn delay_reset_until_lost(&self) -> Result {
+    /// Has the first queue fail, and the transport lose the device during the reset that follows, of
+    /// which `reset` tells. Returns when all has been done about it that is done before the device is
+    /// found.
+    pub fn lose_during_reset(&self, reset: Event, fail: fn(&Live<TestQueue>)) -> Result {
         let is_held = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
         let machine = self.machine.clone();
         let device: ARef<Device> = self.device().into();
         let holder = is_held.clone();
         workqueue::system_long().try_spawn(GFP_KERNEL, move || {
+            // A reset needs this lock.
             machine.queues(|_| {
                 holder.complete_all();
                 // SAFETY: The lock of the queues is held, and the device's queues are deleted under it
@@ -369,6 +373,10 @@ impl Rig {
             });
         })?;
         is_held.wait_for_completion();
+        fail(&*self.channel(0)?.access().ok_or(ENODEV)?);
+        check!(eventually(|| self.machine.trace().count(reset) == 1));
+        self.cut_off();
+        fsleep(Delta::from_millis(50));
         Ok(())
     }
 
