@@ -39,6 +39,8 @@ mod parameters;
 mod queue;
 #[path = "virtio_blk/report.rs"]
 mod report;
+#[path = "virtio_blk/settings.rs"]
+mod settings;
 #[path = "virtio_blk/size.rs"]
 pub mod size;
 #[path = "virtio_blk/slots.rs"]
@@ -64,7 +66,6 @@ use blk_mq::{
     Major,
     MajorRegistration,
     QueueKind,
-    QueueLimits,
     TagSet,
     TagSetConfig, //
 };
@@ -84,6 +85,7 @@ use kernel::{
         Mutex, //
     },
 };
+use owned_work::OwnedWork;
 use virtio::{
     driver::{
         Adapter,
@@ -103,14 +105,12 @@ use virtio_ring::{
 };
 
 use crate::{
-    changes::Bounds,
     config::{
         Config,
         Feature, //
     },
     limits::{
         KernelConfig,
-        Limits,
         QueueConfig, //
     },
     name::Name,
@@ -120,7 +120,12 @@ use crate::{
         Spreading, //
     },
     queue::RequestQueue,
-    report::Reporting, //
+    report::Reporting,
+    settings::{
+        Bounds,
+        Settings,
+        Told, //
+    },
 };
 
 /// The number of the device type: VIRTIO 1.4, 5 "Device Types".
@@ -146,6 +151,9 @@ virtio::virtio_device_table!(ID_TABLE, [DeviceId::new(VIRTIO_ID_BLOCK)]);
 /// The driver.
 struct VirtioBlk;
 
+/// A disk that others can open, with the work that has the block layer follow its device.
+type AddedDisk = Pin<KBox<OwnedWork<blk_mq::Disk<Disks>>>>;
+
 /// A disk that is bound to this driver.
 ///
 /// Fields are dropped in this order: no request is left when the queues go.
@@ -153,11 +161,10 @@ struct VirtioBlk;
 struct Disk<'bound> {
     /// Taken out when the driver is unbound.
     #[pin]
-    disk: Mutex<Option<blk_mq::Disk<Disks>>>,
+    disk: Mutex<Option<AddedDisk>>,
     queues: ReadyQueues<'bound, RequestQueue>,
-    features: Negotiated<Feature>,
-    /// Whether the last size that the device told was of no use, so that the log has it once.
-    has_bad_size: AtomicBool,
+    /// Whether the device's last word was not followed, so that the log has it once.
+    is_refused: AtomicBool,
 }
 
 impl virtio::Driver for VirtioBlk {
@@ -192,8 +199,7 @@ impl virtio::Driver for VirtioBlk {
             Ok(try_pin_init!(Disk {
                 disk <- new_mutex!(Some(disk)),
                 queues,
-                features,
-                has_bad_size: AtomicBool::new(false),
+                is_refused: AtomicBool::new(false),
             }))
         })
     }
@@ -205,10 +211,13 @@ impl virtio::Driver for VirtioBlk {
         }
         if let Some(disk) = &*data.disk.lock() {
             changes::follow_read_only(disk);
-            let result = changes::follow_capacity(dev, data.features, disk);
-            let was_bad = data.has_bad_size.swap(result.is_err(), Ordering::Relaxed);
-            if let (Err(reason), false) = (result, was_bad) {
-                dev_err!(dev, "[{}] {}\n", disk.name(), reason);
+            let result = changes::follow(dev, disk);
+            let was_refused = data.is_refused.swap(result.is_err(), Ordering::Relaxed);
+            match result {
+                Ok(true) => disk.as_ref().schedule(),
+                Ok(false) => {}
+                Err(_) if was_refused => {}
+                Err(reason) => dev_err!(dev, "[{}] {}\n", disk.name(), reason),
             }
         }
     }
@@ -250,7 +259,7 @@ impl virtio::Driver for VirtioBlk {
 fn start<'bound>(
     dev: &'bound Device<Bound>,
     features: Negotiated<Feature>,
-) -> Result<(ReadyQueues<'bound, RequestQueue>, blk_mq::Disk<Disks>)> {
+) -> Result<(ReadyQueues<'bound, RequestQueue>, AddedDisk)> {
     let config = Config::read(dev, features)?;
     if config.num_queues == 0 {
         dev_err!(dev, "device has no request queues\n");
@@ -323,11 +332,15 @@ fn start<'bound>(
     for channel in queues.channels() {
         channels.push(channel.clone(), GFP_KERNEL)?;
     }
+    let told = Told {
+        limits,
+        has_write_cache: config.has_write_cache,
+    };
     let shared = Arc::pin_init(
         try_pin_init!(Shared {
             channels,
             geometry: config.geometry,
-            has_write_cache <- new_mutex!(config.has_write_cache),
+            settings <- Settings::new(bounds, features, told),
             is_read_only: AtomicBool::new(config.is_read_only),
             reporting: Reporting::new(&limits),
             bus_name: CString::try_from(dev.bus_name())?,
@@ -345,13 +358,15 @@ fn start<'bound>(
         .build(
             fmt!("{}", Name::new(number).as_str()),
             tag_set,
-            &queue_limits(&limits, &config),
+            &told.queue_limits(),
             shared.clone(),
         )?;
 
     let queues = queues.on_restart(move |dev| {
-        changes::check_again(dev, &shared, &bounds, &limits)?;
-        changes::restore_cache_type(dev, &shared)
+        shared.settings.check_again(dev)?;
+        let is_read_only = dev.offers(Feature::Ro);
+        shared.is_read_only.store(is_read_only, Ordering::Relaxed);
+        shared.settings.restore_write_cache(dev)
     })?;
 
     // Partitions are looked for while the disk is added, so that the device has to work by then
@@ -362,7 +377,13 @@ fn start<'bound>(
         disk.revalidate_zones()?;
     }
     let disk = disk.add(Some(dev.as_ref()))?;
-    Ok((queues, disk))
+    let disk = OwnedWork::new(
+        disk,
+        |disk| changes::take_over(disk),
+        c"virtio_blk::take_over",
+        kernel::static_lock_class!(),
+    );
+    Ok((queues, KBox::pin_init(disk, GFP_KERNEL)?))
 }
 
 /// How many queues of each kind a disk uses.
@@ -407,44 +428,6 @@ fn find_queues<'bound>(
     }
     dev_info!(dev, "{default}/0/{poll} default/read/poll queues\n");
     Found::new(dev, &specs, Some(IrqAffinity::spread()))
-}
-
-/// Puts the limits into the block layer's form.
-fn queue_limits(limits: &Limits, config: &Config) -> QueueLimits {
-    let mut queue = QueueLimits::new();
-    queue
-        .set_max_hw_sectors(limits.max_sectors)
-        .set_max_segments(limits.max_segments)
-        .set_max_segment_size(limits.max_segment_size)
-        .set_logical_block_size(limits.logical_block_size)
-        .set_alignment_offset(limits.alignment_offset)
-        .set_io_min(limits.io_min)
-        .set_io_opt(limits.io_opt)
-        .set_max_hw_discard_sectors(limits.max_discard_sectors)
-        .set_max_discard_segments(limits.max_discard_segments)
-        .set_discard_granularity(limits.discard_granularity)
-        .set_max_write_zeroes_sectors(limits.max_write_zeroes_sectors)
-        .set_max_secure_erase_sectors(limits.max_secure_erase_sectors);
-    if limits.may_unmap {
-        queue.set_max_hw_wzeroes_unmap_sectors(limits.max_write_zeroes_sectors);
-    }
-    if let Some(physical) = limits.physical_block_size {
-        queue.set_physical_block_size(physical);
-    }
-    if let Some(zones) = limits.zones {
-        queue
-            .set_chunk_sectors(zones.zone_sectors)
-            .set_max_open_zones(zones.max_open_zones)
-            .set_max_active_zones(zones.max_active_zones)
-            .set_max_hw_zone_append_sectors(zones.max_append_sectors)
-            .set_zone_write_granularity(zones.write_granularity);
-    }
-    let features = queue
-        .features()
-        .with(blk_mq::Features::WRITE_CACHE, config.has_write_cache)
-        .with(blk_mq::Features::ZONED, limits.zones.is_some());
-    queue.set_features(features);
-    queue
 }
 
 /// The module: the block major, and the driver's registration.

@@ -48,7 +48,8 @@ const LIFETIME: [u8; 6] = [2, 0, 3, 0, 11, 0];
 const BLOCK: usize = 4096;
 /// A status that the specification does not know.
 const UNKNOWN_STATUS: u8 = 0x55;
-/// What is left of the segments of a request, for [`Fault::FewerSegments`].
+/// What is left of the segments of a request, for [`Fault::FewerSegments`] and
+/// [`Fault::SaysOtherwise`].
 const FEW_SEGMENTS: u32 = 4;
 
 /// Memory that is there once it was written to.
@@ -254,6 +255,25 @@ impl Disk {
         })
     }
 
+    /// Has the disk say other things of itself.
+    fn change(&self, fault: Fault, machine: &Machine<Pin<KBox<Self>>>) {
+        let sectors = self.store.lock().bytes() / blk::SECTOR;
+        machine.registers(|registers| match fault {
+            Fault::Grows => registers.change_config(0, &(sectors * 2).to_le_bytes()),
+            Fault::OtherBlocks => {
+                registers.change_config(0, &(sectors / 2).to_le_bytes());
+                registers.change_config(blk::BLK_SIZE, &4096_u32.to_le_bytes());
+            }
+            _ => {
+                let mut cache = [0];
+                registers.read_config(blk::WRITEBACK, &mut cache);
+                registers.change_config(blk::WRITEBACK, &cache.map(|has_cache| has_cache ^ 1));
+                registers.change_config(blk::SEG_MAX, &FEW_SEGMENTS.to_le_bytes());
+            }
+        });
+        machine.config_changed();
+    }
+
     /// Serves one request with something wrong. Returns whether to interrupt the driver.
     fn answer(
         &self,
@@ -309,12 +329,15 @@ impl Disk {
                 machine.config_changed();
                 false
             }
-            Fault::Grows => {
-                let sectors = self.store.lock().bytes() / blk::SECTOR * 2;
-                machine.registers(|registers| registers.change_config(0, &sectors.to_le_bytes()));
-                machine.config_changed();
-                let outcome = self.serve_one(ring, head, None);
-                ring.finish(head, outcome.written)
+            Fault::Grows
+            | Fault::SaysOtherwise
+            | Fault::SaysOtherwiseAlone
+            | Fault::OtherBlocks => {
+                self.change(fault, machine);
+                fault != Fault::SaysOtherwiseAlone && {
+                    let outcome = self.serve_one(ring, head, None);
+                    ring.finish(head, outcome.written)
+                }
             }
             Fault::NoInterrupt => {
                 let outcome = self.serve_one(ring, head, None);

@@ -250,7 +250,12 @@ impl Wish {
         wish.put(0, &capacity.to_le_bytes(), None);
         wish.optional(SIZE_MAX, 8, module_parameters::size_max.value(), 0);
         wish.optional(SEG_MAX, blk::SEG_MAX, seg_max, u32::MAX);
-        wish.optional(BLK_SIZE, 20, module_parameters::blk_size.value(), 0);
+        wish.optional(
+            BLK_SIZE,
+            blk::BLK_SIZE,
+            module_parameters::blk_size.value(),
+            0,
+        );
         if num_queues != 1 {
             wish.put(34, &num_queues.to_le_bytes(), Some(MQ));
         }

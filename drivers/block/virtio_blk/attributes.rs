@@ -16,13 +16,14 @@ use blk_mq::{
 use kernel::prelude::*;
 
 use crate::{
-    config::{
-        Config,
-        Feature, //
-    },
+    config::Feature,
     operations::{
         ask,
         Disks, //
+    },
+    settings::{
+        WRITE_BACK,
+        WRITE_THROUGH, //
     },
     wire::{
         self,
@@ -46,9 +47,6 @@ static PRE_EOL_INFO: DiskAttribute<Disks> =
     DiskAttribute::new(c"pre_eol_info", pre_eol_info_show).with_mode(lifetime_mode);
 static LIFE_TIME: DiskAttribute<Disks> =
     DiskAttribute::new(c"life_time", life_time_show).with_mode(lifetime_mode);
-
-const WRITE_BACK: &[u8] = b"write back";
-const WRITE_THROUGH: &[u8] = b"write through";
 
 /// Asks the device for its id. No newline follows; a device that fails has an empty one.
 fn serial_show(disk: &GenDisk<Disks>, out: &mut TextBuffer<'_>) -> Result {
@@ -84,39 +82,26 @@ fn wwid_show(disk: &GenDisk<Disks>, out: &mut TextBuffer<'_>) -> Result {
 }
 
 fn cache_type_show(disk: &GenDisk<Disks>, out: &mut TextBuffer<'_>) -> Result {
-    let shared = disk.queue_data();
-    out.push_bytes(if *shared.has_write_cache.lock() {
-        WRITE_BACK
-    } else {
-        WRITE_THROUGH
-    })?;
-    out.push_bytes(b"\n")
+    let told = disk.queue_data().settings.told();
+    writeln!(out, "{}", told.cache_type())?;
+    Ok(())
 }
 
 /// Takes `write back` or `write through`, with or without a newline.
 fn cache_type_store(disk: &GenDisk<Disks>, text: &[u8]) -> Result {
-    let wanted = match text.strip_suffix(b"\n").unwrap_or(text) {
-        WRITE_BACK => true,
-        WRITE_THROUGH => false,
-        _ => return Err(EINVAL),
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    let wanted = if text == WRITE_BACK.as_bytes() {
+        true
+    } else if text == WRITE_THROUGH.as_bytes() {
+        false
+    } else {
+        return Err(EINVAL);
     };
     let shared = disk.queue_data();
-    // The device has the last word. It is not kept from being unbound while requests are waited for.
-    {
-        let dev = shared.dev.try_bound()?;
-        let mut has_write_cache = shared.has_write_cache.lock();
-        *has_write_cache = Config::set_write_cache(&dev, shared.features, wanted)?;
-    }
-    disk.update_limits(|limits| {
-        // Of two that write, both go by what came last.
-        let has_write_cache = *shared.has_write_cache.lock();
-        limits.set_features(
-            limits
-                .features()
-                .with(blk_mq::Features::WRITE_CACHE, has_write_cache),
-        );
-        Ok(())
-    })
+    let settings = &shared.settings;
+    // The device is not kept from being unbound while requests are waited for.
+    settings.set_write_cache(&*shared.dev.try_bound()?, wanted)?;
+    settings.take_over(disk)
 }
 
 /// Only some devices let their driver choose.

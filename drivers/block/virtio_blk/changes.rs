@@ -1,105 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What changes about a device while its disk is there: it says so, or it was reset and may be
-//! another one by now.
+//! What changes about a disk while it is there, and what the log has of it.
 
 use core::sync::atomic::Ordering;
 
 use blk_mq::GenDisk;
 use kernel::{
     device::Bound,
-    fmt,
     prelude::*, //
 };
-use virtio::{
-    driver::Negotiated,
-    Device, //
-};
+use virtio::Device;
 
 use crate::{
-    config::{
-        Config,
-        Feature, //
-    },
-    limits::{
-        KernelConfig,
-        Limits,
-        QueueConfig,
-        Refusal,
-        SECTOR_SIZE, //
-    },
-    operations::{
-        Disks,
-        Shared, //
-    },
-    size::Size,
+    limits::SECTOR_SIZE,
+    operations::Disks,
+    settings::NotFollowed,
+    size::Size, //
 };
-
-/// What bounds a disk besides its device's configuration; none of it changes.
-#[derive(Clone, Copy)]
-pub(crate) struct Bounds {
-    /// What the queues allow.
-    pub(crate) queue: QueueConfig,
-    /// What the kernel allows.
-    pub(crate) kernel: KernelConfig,
-}
-
-impl Bounds {
-    /// Returns the limits of a disk.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL`, with a line in the log, for a configuration that makes no sense.
-    pub(crate) fn limits(&self, dev: &Device<Bound>, config: &Config) -> Result<Limits> {
-        Limits::new(&config.device, &self.queue, &self.kernel).map_err(|refusal| {
-            dev_err!(dev, "{}\n", refusal);
-            EINVAL
-        })
-    }
-}
-
-/// Looks whether a device that was reset, and is not used again yet, still takes what it took before
-/// (U15, H12; VIRTIO 1.4, 5.2.5 "Device Initialization"): its disk was made for that, and so were the
-/// requests that wait for it. One whose configuration makes no sense is refused as a new one is.
-///
-/// # Errors
-///
-/// `ENODEV`, with a line in the log, if it takes less; and as [`Config::read`] and
-/// [`Bounds::limits`].
-pub(crate) fn check_again(
-    dev: &Device<Bound>,
-    shared: &Shared,
-    bounds: &Bounds,
-    before: &Limits,
-) -> Result {
-    let now = bounds.limits(dev, &Config::read(dev, shared.features)?)?;
-    let is_read_only = dev.offers(Feature::Ro);
-    shared.is_read_only.store(is_read_only, Ordering::Relaxed);
-    match now.shortfall(before) {
-        Some(field) => {
-            dev_err!(dev, "device takes less than before: {}\n", field);
-            Err(ENODEV)
-        }
-        None => Ok(()),
-    }
-}
-
-/// Has a device that was reset cache what is written, or not, as the block layer takes it to.
-///
-/// # Errors
-///
-/// `EIO` if the device caches now what it did not.
-pub(crate) fn restore_cache_type(dev: &Device<Bound>, shared: &Shared) -> Result {
-    if !shared.features.has(Feature::ConfigWce) {
-        return Ok(());
-    }
-    let wanted = shared.has_write_cache.lock();
-    if Config::set_write_cache(dev, shared.features, *wanted)? && !*wanted {
-        dev_err!(dev, "device does not write through any more\n");
-        return Err(EIO);
-    }
-    Ok(())
-}
 
 /// Makes a disk read-only if its device has become so by a reset. One that was so at first does not
 /// come back otherwise: a feature that was agreed on must still be offered.
@@ -107,50 +24,48 @@ pub(crate) fn follow_read_only(disk: &GenDisk<Disks>) {
     disk.set_read_only(disk.queue_data().is_read_only.load(Ordering::Relaxed));
 }
 
-/// Gives a disk the size that its device has now.
+/// Gives a disk the size that its device has now. Returns whether something else has changed, too, for
+/// [`Settings::take_over`](crate::settings::Settings::take_over). Sleeps.
 ///
 /// # Errors
 ///
-/// A size that cannot be read or makes no sense is not followed.
-pub(crate) fn follow_capacity(
-    dev: &Device<Bound>,
-    features: Negotiated<Feature>,
-    disk: &GenDisk<Disks>,
-) -> Result<(), BadSize> {
-    let told = Config::capacity_sectors(dev, features).map_err(|_| BadSize::Unreadable)?;
-    let block = disk.logical_block_size();
-    let sectors = Limits::usable_sectors(told, block).map_err(BadSize::Refused)?;
-    let reporting = &disk.queue_data().reporting;
-    if reporting
-        .as_ref()
-        .is_some_and(|zones| !zones.covers(sectors))
-    {
-        return Err(BadSize::MoreZones);
-    }
+/// As [`Settings::listen`](crate::settings::Settings::listen).
+pub(crate) fn follow(dev: &Device<Bound>, disk: &GenDisk<Disks>) -> Result<bool, NotFollowed> {
+    let heard = disk.queue_data().settings.listen(dev)?;
+    let sectors = heard.now.limits.capacity_sectors;
     if sectors != disk.capacity() {
         disk.set_capacity_and_notify(sectors);
-        log_size(dev, disk, "new size: ", told);
+        log_size(dev, disk, "new size: ", heard.capacity_sectors);
     }
-    Ok(())
-}
-
-/// Why a new size is not followed.
-pub(crate) enum BadSize {
-    /// The device does not let it be read.
-    Unreadable,
-    /// It makes no sense.
-    Refused(Refusal),
-    /// The block layer has no place for more zones than there were at first.
-    MoreZones,
-}
-
-impl fmt::Display for BadSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable => f.write_str("cannot read the new size"),
-            Self::Refused(refusal) => refusal.fmt(f),
-            Self::MoreZones => f.write_str("zones beyond the first size are not used"),
+    if heard.has_new_limits() {
+        match heard.now.limits.shortfall(&heard.before.limits) {
+            Some(field) => {
+                dev_notice!(dev, "[{}] new limits, smaller: {}\n", disk.name(), field);
+            }
+            None => dev_notice!(dev, "[{}] new limits\n", disk.name()),
         }
+    }
+    if heard.has_new_cache_type() {
+        dev_notice!(
+            dev,
+            "[{}] new cache type: {}\n",
+            disk.name(),
+            heard.now.cache_type()
+        );
+    }
+    Ok(heard.has_new_limits() || heard.has_new_cache_type())
+}
+
+/// Has the block layer go by what a device said last. Waits for requests.
+pub(crate) fn take_over(disk: &GenDisk<Disks>) {
+    let shared = disk.queue_data();
+    if let Err(error) = shared.settings.take_over(disk) {
+        dev_err!(
+            shared.dev,
+            "[{}] new limits are not used: {:?}\n",
+            disk.name(),
+            error
+        );
     }
 }
 

@@ -291,16 +291,4 @@ impl Config {
         let model = optional(dev.config(features).read(&ZONE_MODEL))?;
         Ok(model == Some(HOST_MANAGED))
     }
-
-    /// Reads the capacity alone, after the device said that something has changed (BLK-OP-1).
-    ///
-    /// # Errors
-    ///
-    /// As [`read`](Self::read).
-    pub(crate) fn capacity_sectors(
-        dev: &Device<Bound>,
-        features: Negotiated<Feature>,
-    ) -> Result<u64> {
-        dev.config(features).read(&CAPACITY)
-    }
 }

@@ -326,6 +326,32 @@ impl Limits {
         })
     }
 
+    /// Returns these limits as far as a disk can go by them that was made with `first`. The block layer
+    /// sees to most of them; of what the driver itself makes requests by, more is not used.
+    ///
+    /// # Errors
+    ///
+    /// The name of a field of which there is less, and which the block layer does not see to.
+    pub fn within(&self, first: &Self) -> Result<Self, &'static str> {
+        let of_the_driver = Self {
+            logical_block_size: self.logical_block_size,
+            max_segment_size: self.max_segment_size,
+            may_unmap: self.may_unmap,
+            zones: self.zones,
+            ..*first
+        };
+        match of_the_driver.shortfall(first) {
+            Some(field) => Err(field),
+            None => Ok(Self {
+                max_segments: self.max_segments.min(first.max_segments),
+                max_segment_size: first.max_segment_size,
+                may_unmap: first.may_unmap,
+                zones: first.zones,
+                ..*self
+            }),
+        }
+    }
+
     /// The block layer has one unit for discarding and erasing: the smaller one, if the device
     /// says two.
     fn discard_granularity(device: &DeviceConfig, block: u32) -> Result<u32, Refusal> {

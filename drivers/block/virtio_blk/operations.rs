@@ -28,8 +28,7 @@ use kernel::{
     str::CString,
     sync::{
         aref::ARef,
-        Arc,
-        Mutex, //
+        Arc, //
     },
 };
 use virtio::{
@@ -51,6 +50,7 @@ use crate::{
         self,
         Reporting, //
     },
+    settings::Settings,
     wire::{
         DeviceStatus,
         Kind,
@@ -70,9 +70,9 @@ pub(crate) struct Shared {
     pub(crate) channels: KVec<Arc<Channel<RequestQueue>>>,
     /// The legacy geometry that the device told.
     pub(crate) geometry: Option<Geometry>,
-    /// Whether written data may be lost until it is flushed.
+    /// What the disk goes by.
     #[pin]
-    pub(crate) has_write_cache: Mutex<bool>,
+    pub(crate) settings: Settings,
     /// Whether the device took no writes when it was last looked at, before it was used.
     pub(crate) is_read_only: AtomicBool,
     /// How to ask for the zones, if the disk has any.

@@ -48,10 +48,6 @@ const MAX_PAGES: usize = 16;
 pub(crate) struct Reporting {
     /// The size of a zone in sectors, a power of two.
     zone_sectors: u64,
-    /// The size of the disk in sectors when its zones were read.
-    sectors: u64,
-    /// How many pages a request can read.
-    max_pages: usize,
     /// Whether the last report made no sense, so that the log has it once.
     is_bad: AtomicBool,
 }
@@ -60,31 +56,26 @@ impl Reporting {
     /// Takes what is needed from the limits of a disk; nothing for one without zones.
     pub(crate) fn new(limits: &Limits) -> Option<Self> {
         let zones = limits.zones?;
-        // CAST: No overflow on 64-bit kernels, and pages are larger than sectors.
-        let pages_of_request = limits.max_sectors as usize / (PAGE_SIZE / SECTOR_SIZE as usize);
         Some(Self {
             zone_sectors: zones.zone_sectors.into(),
-            sectors: limits.capacity_sectors,
-            max_pages: pages_of_request
-                .min(limits.max_segments.into())
-                .clamp(1, MAX_PAGES),
             is_bad: AtomicBool::new(false),
         })
     }
+}
 
-    /// Returns whether a disk of so many sectors has only zones that the block layer knows.
-    pub(crate) fn covers(&self, sectors: u64) -> bool {
-        sectors <= self.sectors
-    }
-
-    /// Makes room for the report of so many zones, or of as many as one request can read.
-    fn buffer(&self, wanted: u32) -> Result<KVVec<u8>> {
-        let wanted = (wanted as usize)
-            .saturating_mul(DESCRIPTOR_LEN)
-            .saturating_add(REPORT_HEADER_LEN);
-        let pages = wanted.div_ceil(PAGE_SIZE).clamp(1, self.max_pages);
-        KVVec::from_elem(0, pages * PAGE_SIZE, GFP_KERNEL).map_err(Into::into)
-    }
+/// Makes room for the report of so many zones, or of as many as one request within the limits can
+/// read.
+fn buffer(wanted: u32, limits: &Limits) -> Result<KVVec<u8>> {
+    // CAST: No overflow on 64-bit kernels, and pages are larger than sectors.
+    let pages_of_request = limits.max_sectors as usize / (PAGE_SIZE / SECTOR_SIZE as usize);
+    let max_pages = pages_of_request
+        .min(limits.max_segments.into())
+        .clamp(1, MAX_PAGES);
+    let wanted = (wanted as usize)
+        .saturating_mul(DESCRIPTOR_LEN)
+        .saturating_add(REPORT_HEADER_LEN);
+    let pages = wanted.div_ceil(PAGE_SIZE).clamp(1, max_pages);
+    KVVec::from_elem(0, pages * PAGE_SIZE, GFP_KERNEL).map_err(Into::into)
 }
 
 /// Reports the zones of a disk, from the one with the given sector on.
@@ -100,7 +91,7 @@ pub(crate) fn report_zones(
 ) -> Result {
     let shared = disk.queue_data();
     let reporting = shared.reporting.as_ref().ok_or(EOPNOTSUPP)?;
-    let mut buffer = reporting.buffer(report.wanted())?;
+    let mut buffer = buffer(report.wanted(), &shared.settings.told().limits)?;
     let mut start = sector & !reporting.zone_sectors.wrapping_sub(1);
 
     while report.wanted() > 0 && start < disk.capacity() {

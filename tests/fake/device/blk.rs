@@ -43,6 +43,10 @@ pub const SECURE_ERASE: u32 = 14;
 pub const RO: u32 = 5;
 /// Where the configuration says how many segments a request may have (`seg_max`).
 pub const SEG_MAX: usize = 12;
+/// Where the size of a block is in the configuration.
+pub const BLK_SIZE: usize = 20;
+/// Where the type of the cache is in the configuration.
+pub const WRITEBACK: usize = 32;
 
 /// Done (`VIRTIO_BLK_S_OK`).
 pub const OK: u8 = 0;

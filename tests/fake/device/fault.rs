@@ -89,6 +89,13 @@ faults! {
     TurnsReadOnly = 29,
     /// There is no answer, and resets of single queues never end from then on.
     NoQueueReset = 30,
+    /// With the first request, the disk says that it takes fewer segments, and that its cache is of the
+    /// other type. With the last of several it asks for a reset. Otherwise honest.
+    SaysOtherwise = 31,
+    /// As [`SaysOtherwise`](Self::SaysOtherwise), with all requests, and without an answer.
+    SaysOtherwiseAlone = 32,
+    /// The disk says that it is half as large, in blocks of 4096 bytes; otherwise honest.
+    OtherBlocks = 33,
 }
 
 /// A fault, when it begins and when it ends.
@@ -117,11 +124,17 @@ impl Plan {
 
     /// Returns the fault to show for the next request, after `served` others.
     pub fn at(&self, served: u32) -> Fault {
-        let is_over = self.count != 0 && served >= self.after.saturating_add(self.count);
-        if served < self.after || is_over {
-            Fault::None
-        } else {
-            self.fault
+        let Some(number) = served.checked_sub(self.after) else {
+            return Fault::None;
+        };
+        if self.count != 0 && number >= self.count {
+            return Fault::None;
+        }
+        match self.fault {
+            Fault::SaysOtherwise if number == 0 => Fault::SaysOtherwise,
+            Fault::SaysOtherwise if self.count.checked_sub(1) == Some(number) => Fault::NeedsReset,
+            Fault::SaysOtherwise => Fault::None,
+            fault => fault,
         }
     }
 }

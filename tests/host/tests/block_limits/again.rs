@@ -148,3 +148,49 @@ fn zones_may_not_be_less_than_before() {
     let limited = limits_of(ZONED).shortfall(&limits_of(unlimited));
     assert_eq!(limited, Some("max_active_zones"));
 }
+
+/// Limits of a device that says other things than at first, while its disk is in use.
+fn followed(change: fn(&mut DeviceConfig)) -> Result<Limits, &'static str> {
+    let mut now = BEFORE;
+    change(&mut now);
+    limits(now).unwrap().within(&limits(BEFORE).unwrap())
+}
+
+#[test]
+fn a_disk_in_use_takes_what_the_block_layer_sees_to() {
+    let before = limits(BEFORE).unwrap();
+    let now = followed(|now| {
+        now.capacity_sectors = 64;
+        now.seg_max = Some(4);
+        now.discard = discard(8, 1, 8);
+    });
+    let expected = Limits {
+        capacity_sectors: 64,
+        max_segments: 4,
+        max_discard_sectors: 8,
+        max_discard_segments: 1,
+        ..before
+    };
+    assert_eq!(now, Ok(expected));
+    for (field, change) in [
+        (
+            "blk_size",
+            (|now| now.blk_size = Some(512)) as fn(&mut DeviceConfig),
+        ),
+        ("size_max", |now| now.size_max = Some(4096)),
+        ("write_zeroes_may_unmap", |now| {
+            now.write_zeroes = zeroes(64, false);
+        }),
+    ] {
+        assert_eq!(followed(change), Err(field));
+    }
+}
+
+#[test]
+fn a_disk_in_use_was_not_made_for_more() {
+    let now = followed(|now| {
+        now.seg_max = Some(255);
+        now.size_max = None;
+    });
+    assert_eq!(now, limits(BEFORE).map_err(|_| ""));
+}

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the device says of itself, and how the block layer comes to go by it.
+//!
+//! The device is listened to at once. Going by what it says takes longer: requests that were made for
+//! something else have to end first. Whoever takes the device down must not wait for that, so that it
+//! is done by work of the disk's own, or by whoever writes to sysfs.
+
+use blk_mq::{
+    GenDisk,
+    QueueLimits, //
+};
+use kernel::{
+    device::Bound,
+    fmt,
+    new_mutex,
+    prelude::*,
+    sync::Mutex, //
+};
+use virtio::{
+    driver::Negotiated,
+    Device, //
+};
+
+use crate::{
+    config::{
+        Config,
+        Feature, //
+    },
+    limits::{
+        KernelConfig,
+        Limits,
+        QueueConfig,
+        Refusal, //
+    },
+    operations::Disks,
+};
+
+/// Written data is lost without a flush.
+pub(crate) const WRITE_BACK: &str = "write back";
+/// Written data is safe.
+pub(crate) const WRITE_THROUGH: &str = "write through";
+
+/// What bounds a disk besides its device's configuration; none of it changes.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    /// What the queues allow.
+    pub(crate) queue: QueueConfig,
+    /// What the kernel allows.
+    pub(crate) kernel: KernelConfig,
+}
+
+impl Bounds {
+    /// Returns the limits of a disk.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`, with a line in the log, for a configuration that makes no sense.
+    pub(crate) fn limits(&self, dev: &Device<Bound>, config: &Config) -> Result<Limits> {
+        Limits::new(&config.device, &self.queue, &self.kernel).map_err(|refusal| {
+            dev_err!(dev, "{}\n", refusal);
+            EINVAL
+        })
+    }
+}
+
+/// What a disk goes by, besides its size.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// What requests the device takes.
+    pub(crate) limits: Limits,
+    /// Whether written data may be lost until it is flushed.
+    pub(crate) has_write_cache: bool,
+}
+
+impl Told {
+    /// Returns the word for it in `cache_type`.
+    pub(crate) fn cache_type(&self) -> &'static str {
+        if self.has_write_cache {
+            WRITE_BACK
+        } else {
+            WRITE_THROUGH
+        }
+    }
+
+    /// Returns the limits of a new disk.
+    pub(crate) fn queue_limits(&self) -> QueueLimits {
+        let mut queue = QueueLimits::new();
+        self.put_into(&mut queue);
+        queue
+    }
+
+    /// Puts this into the block layer's form.
+    fn put_into(&self, queue: &mut QueueLimits) {
+        let limits = &self.limits;
+        queue
+            .set_max_hw_sectors(limits.max_sectors)
+            .set_max_segments(limits.max_segments)
+            .set_max_segment_size(limits.max_segment_size)
+            .set_logical_block_size(limits.logical_block_size)
+            // The block layer takes no less than a logical block.
+            .set_physical_block_size(limits.physical_block_size.unwrap_or(0))
+            .set_alignment_offset(limits.alignment_offset)
+            .set_io_min(limits.io_min)
+            .set_io_opt(limits.io_opt)
+            .set_max_hw_discard_sectors(limits.max_discard_sectors)
+            .set_max_discard_segments(limits.max_discard_segments)
+            .set_discard_granularity(limits.discard_granularity)
+            .set_max_write_zeroes_sectors(limits.max_write_zeroes_sectors)
+            .set_max_secure_erase_sectors(limits.max_secure_erase_sectors);
+        if limits.may_unmap {
+            queue.set_max_hw_wzeroes_unmap_sectors(limits.max_write_zeroes_sectors);
+        }
+        if let Some(zones) = limits.zones {
+            queue
+                .set_chunk_sectors(zones.zone_sectors)
+                .set_max_open_zones(zones.max_open_zones)
+                .set_max_active_zones(zones.max_active_zones)
+                .set_max_hw_zone_append_sectors(zones.max_append_sectors)
+                .set_zone_write_granularity(zones.write_granularity);
+        }
+        let features = queue
+            .features()
+            .with(blk_mq::Features::WRITE_CACHE, self.has_write_cache)
+            .with(blk_mq::Features::ZONED, limits.zones.is_some());
+        queue.set_features(features);
+    }
+}
+
+/// What the device has said by now, and how far the block layer has come with it.
+#[pin_data]
+pub(crate) struct Settings {
+    bounds: Bounds,
+    features: Negotiated<Feature>,
+    /// What the disk was made with.
+    first: Limits,
+    /// What the device said last; held while it is asked.
+    #[pin]
+    told: Mutex<Told>,
+    /// What the requests in flight were made for.
+    #[pin]
+    in_force: Mutex<Limits>,
+    /// Held while the block layer takes something over, so that one ends before the next. A reset of
+    /// the device does without: it may be what makes the requests end that are waited for.
+    #[pin]
+    taking_over: Mutex<()>,
+}
+
+impl Settings {
+    /// Takes what a disk is made with.
+    pub(crate) fn new(
+        bounds: Bounds,
+        features: Negotiated<Feature>,
+        made_with: Told,
+    ) -> impl PinInit<Self> {
+        pin_init!(Self {
+            bounds,
+            features,
+            first: made_with.limits,
+            told <- new_mutex!(made_with),
+            in_force <- new_mutex!(made_with.limits),
+            taking_over <- new_mutex!(()),
+        })
+    }
+
+    /// Returns what the device said last.
+    pub(crate) fn told(&self) -> Told {
+        *self.told.lock()
+    }
+
+    /// Listens to the device again, which has said that something has changed (BLK-OP-1). Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// Nothing of a configuration is followed that makes no sense, or of which a field is another that
+    /// cannot become so while the disk is in use.
+    pub(crate) fn listen(&self, dev: &Device<Bound>) -> Result<Heard, NotFollowed> {
+        let mut told = self.told.lock();
+        let config = Config::read(dev, self.features).map_err(|_| NotFollowed::Unreadable)?;
+        let limits = Limits::new(&config.device, &self.bounds.queue, &self.bounds.kernel)
+            .map_err(NotFollowed::Refused)?;
+        let limits = limits.within(&self.first).map_err(NotFollowed::Fixed)?;
+        if limits.zones.is_some() && limits.capacity_sectors > self.first.capacity_sectors {
+            return Err(NotFollowed::MoreZones);
+        }
+        let now = Told {
+            limits,
+            has_write_cache: config.has_write_cache,
+        };
+        let before = core::mem::replace(&mut *told, now);
+        Ok(Heard {
+            capacity_sectors: config.device.capacity_sectors,
+            before,
+            now,
+        })
+    }
+
+    /// Has the block layer go by what the device said last. Waits for requests.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the block layer does not take it; then it goes by what it did before.
+    pub(crate) fn take_over(&self, disk: &GenDisk<Disks>) -> Result {
+        let _one = self.taking_over.lock();
+        // An update keeps sysfs from showing limits, which is not to last as long as a request may.
+        drop(disk.freeze());
+        let told = self.told();
+        disk.update_limits(|queue| {
+            told.put_into(queue);
+            Ok(())
+        })?;
+        *self.in_force.lock() = told.limits;
+        Ok(())
+    }
+
+    /// Looks whether a device that was reset, and is not used again yet, still takes what it took before
+    /// (U15, H12; VIRTIO 1.4, 5.2.5 "Device Initialization"): the requests that wait for it were made for
+    /// that. One whose configuration makes no sense is refused as a new one is.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV`, with a line in the log, if it takes less; and as [`Config::read`] and
+    /// [`Bounds::limits`].
+    pub(crate) fn check_again(&self, dev: &Device<Bound>) -> Result {
+        let now = self
+            .bounds
+            .limits(dev, &Config::read(dev, self.features)?)?;
+        let in_force = *self.in_force.lock();
+        // The block layer may be about to go by this.
+        let next = self.told().limits;
+        match now.shortfall(&in_force).or(now.shortfall(&next)) {
+            Some(field) => {
+                dev_err!(dev, "device takes less than before: {}\n", field);
+                Err(ENODEV)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Asks the device to cache what is written, or not to. It has the last word.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::set_write_cache`].
+    pub(crate) fn set_write_cache(&self, dev: &Device<Bound>, wanted: bool) -> Result {
+        let mut told = self.told.lock();
+        told.has_write_cache = Config::set_write_cache(dev, self.features, wanted)?;
+        Ok(())
+    }
+
+    /// Has a device that was reset cache what is written, or not, as the block layer takes it to.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if the device caches now what it did not.
+    pub(crate) fn restore_write_cache(&self, dev: &Device<Bound>) -> Result {
+        if !self.features.has(Feature::ConfigWce) {
+            return Ok(());
+        }
+        let told = self.told.lock();
+        let wanted = told.has_write_cache;
+        if Config::set_write_cache(dev, self.features, wanted)? && !wanted {
+            dev_err!(dev, "device does not write through any more\n");
+            return Err(EIO);
+        }
+        Ok(())
+    }
+}
+
+/// What a device said, compared with what it had said before.
+pub(crate) struct Heard {
+    /// The capacity, in sectors, also what is no whole block at the end.
+    pub(crate) capacity_sectors: u64,
+    /// What it had said before.
+    pub(crate) before: Told,
+    /// What it says now.
+    pub(crate) now: Told,
+}
+
+impl Heard {
+    /// Returns whether the device takes other requests, whatever the size of the disk.
+    pub(crate) fn has_new_limits(&self) -> bool {
+        let before = Limits {
+            capacity_sectors: self.now.limits.capacity_sectors,
+            ..self.before.limits
+        };
+        before != self.now.limits
+    }
+
+    /// Returns whether the device caches now what it did not, or the other way round.
+    pub(crate) fn has_new_cache_type(&self) -> bool {
+        self.before.has_write_cache != self.now.has_write_cache
+    }
+}
+
+/// Why a new configuration is not followed.
+pub(crate) enum NotFollowed {
+    /// The device does not let it be read.
+    Unreadable,
+    /// It makes no sense.
+    Refused(Refusal),
+    /// A field is another that cannot become so while the disk is in use.
+    Fixed(&'static str),
+    /// The block layer has no place for more zones than there were at first.
+    MoreZones,
+}
+
+impl fmt::Display for NotFollowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable => f.write_str("cannot read the new configuration"),
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Fixed(field) => write!(f, "{field} has changed, which is not followed"),
+            Self::MoreZones => f.write_str("zones beyond the first size are not used"),
+        }
+    }
+}
