@@ -7,7 +7,7 @@ use qapi::qmp;
 
 /// A leak of a mapping, an interrupt, a file or a KiB of objects in each round would show here.
 #[test]
-fn loads_and_unloads_a_hundred_times_without_a_leak() {
+fn loads_and_unloads_many_times_without_a_leak() {
     let mut vm = Guest::new()
         .checking_leaks()
         .cpus(2)
@@ -23,19 +23,23 @@ for round in $(seq $1); do
 done
 END");
     let rounds = |vm: &mut guest::Vm, count: u32| {
-        vm.ok_within(240, &format!("sh /run/rounds {count}"));
-        vm.ok("sleep 1; sync
-             [ ! -e /proc/sys/vm/drop_caches ] || echo 3 > /proc/sys/vm/drop_caches
-             for each in /sys/kernel/slab/*/shrink; do echo 1 > $each; done");
+        vm.ok_within(300, &format!("sh /run/rounds {count}"));
+        vm.ok("sleep 1");
         let mut number = |text: &str| -> i64 { vm.ok(text).parse().expect("a number") };
         [
-            // The debug kernel knows objects, the others only slabs.
+            // The debug kernel knows objects, the others only slabs, of which there are some more after
+            // each round for a while.
             number(
-                "if [ -e /proc/slabinfo ]; then
-                     awk 'NR > 2 { sum += $2 * $4 } END { print int(sum / 1024) }' /proc/slabinfo
-                 else
-                     awk '/^SUnreclaim:/ { print $2 }' /proc/meminfo
-                 fi",
+                "for look in $(seq 8); do
+                     sleep 0.3; sync
+                     [ ! -e /proc/sys/vm/drop_caches ] || echo 3 > /proc/sys/vm/drop_caches
+                     for each in /sys/kernel/slab/*/shrink; do echo 1 > $each; done
+                     if [ -e /proc/slabinfo ]; then
+                         awk 'NR > 2 { sum += $2 * $4 } END { print int(sum / 1024) }' /proc/slabinfo
+                     else
+                         awk '/^SUnreclaim:/ { print $2 }' /proc/meminfo
+                     fi
+                 done | sort -n | head -n 1",
             ),
             number("wc -l < /proc/interrupts"),
             number("wc -l < /proc/iomem"),
@@ -44,14 +48,20 @@ END");
         ]
     };
     // The first rounds fill the allocator's caches. What is free but kept, as KASAN does for a while,
-    // does not count.
-    let before = rounds(&mut vm, 30);
-    let after = rounds(&mut vm, 70);
+    // does not count. Slabs come and go by a hundred KiB even so, with the C stack as well: it takes
+    // many rounds to tell a leak from that.
+    let has_objects = vm.sh("[ -e /proc/slabinfo ]").is_ok();
+    let (first, count) = if has_objects { (30, 70) } else { (100, 200) };
+    let before = rounds(&mut vm, first);
+    let after = rounds(&mut vm, count);
     assert_eq!(before[1..3], after[1..3], "interrupts, iomem");
     assert_eq!(before[4], after[4], "debugfs");
     // Mappings and a few objects come and go with the tools.
     assert!(after[3] <= before[3] + 2, "{before:?} {after:?} mappings");
-    assert!(after[0] - before[0] < 70, "{before:?} {after:?} KiB");
+    assert!(
+        after[0] - before[0] < count.into(),
+        "{before:?} {after:?} KiB"
+    );
     // kmemleak, where it is there, does not look at what is younger than five seconds.
     vm.ok("[ ! -e /sys/kernel/debug/kmemleak ] || sleep 6");
     vm.load();
