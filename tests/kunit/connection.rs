@@ -21,10 +21,14 @@ mod tests {
         device::fault::Fault,
         driver::Plan,
         rig::{
+            eventually,
             Offer,
             Rig, //
         },
-        trace::Event,
+        trace::{
+            Event,
+            Step, //
+        },
     };
 
     /// M45: nobody resets a device to which its transport does not get through, and it keeps what it
@@ -163,6 +167,10 @@ mod tests {
             check!(rig.wait_for_recovery());
             check!(rig.wait_for(|| !rig.is_broken()));
             check_eq!(rig.add(2, 0, 1)?, None);
+            // Its driver hears of changes again.
+            let changed = Event::Driver(Step::ConfigChanged);
+            rig.device().config_changed();
+            check!(eventually(|| rig.trace().count(changed) > 0));
             check!(rig.finish());
         }
         Ok(())

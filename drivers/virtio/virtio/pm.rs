@@ -140,7 +140,9 @@ impl Device<Bound> {
     fn set_up_again(&self, operation: Option<Operation>) -> Result {
         if self.is_cut_off() {
             // It is set up when it is found.
-            return self.call(operation);
+            self.call(operation)?;
+            self.set_config_core_enabled(true);
+            return Ok(());
         }
         if BoundDriver::of(self).is_none() {
             self.reset()
