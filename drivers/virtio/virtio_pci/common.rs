@@ -243,16 +243,16 @@ impl CommonConfig {
         self.select(queue, || self.window.try_write::<u16>(QUEUE_RESET, 1))
     }
 
-    /// Returns whether the device has reset a queue (PCI-COMMON-7, CORE-VQRESET-1).
+    /// Returns whether the device has reset a queue, and does not use it any more (PCI-COMMON-7,
+    /// CORE-VQRESET-1).
     ///
     /// # Errors
     ///
-    /// `ENODEV` if it does not answer any more, `EIO` if the queue can still be used after it.
+    /// `ENODEV` if it does not answer any more.
     pub(crate) fn is_queue_reset(&self, queue: u16) -> Result<bool> {
         self.select(queue, || {
             match self.window.try_read::<u16>(QUEUE_RESET)? {
-                0 if self.window.read::<u16, QUEUE_ENABLE>() == 0 => Ok(true),
-                0 => Err(EIO),
+                0 => Ok(self.window.read::<u16, QUEUE_ENABLE>() == 0),
                 u16::MAX => Err(ENODEV),
                 _ => Ok(false),
             }
