@@ -119,7 +119,10 @@ use crate::{
         Shared,
         Spreading, //
     },
-    queue::RequestQueue,
+    queue::{
+        Remedy,
+        RequestQueue, //
+    },
     report::Reporting,
     settings::{
         Bounds,
@@ -300,10 +303,14 @@ fn start<'bound>(
         0 => room,
         wanted => room.min(u16::try_from(wanted).unwrap_or(u16::MAX)),
     };
-    let is_reset_alone =
-        parameters::QUEUE_RESET.get() != 0 && dev.features().contains(features::RING_RESET);
-    let queues = found
-        .with_handlers(|_| RequestQueue::new(dev, depth, &limits, has_indirect, is_reset_alone))?;
+    let remedy =
+        if parameters::QUEUE_RESET.get() != 0 && dev.features().contains(features::RING_RESET) {
+            Remedy::Queue
+        } else {
+            Remedy::Device
+        };
+    let queues =
+        found.with_handlers(|_| RequestQueue::new(dev, depth, &limits, has_indirect, remedy))?;
 
     let tag_set = Arc::pin_init(
         TagSet::<Disks>::new(

@@ -86,6 +86,15 @@ pub(crate) struct State {
     is_stopped: bool,
 }
 
+/// What is reset when a request is late.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// Its queue; the device if that does not help.
+    Queue,
+    /// The device.
+    Device,
+}
+
 /// What a queue keeps beside its lock.
 pub(crate) struct RequestQueue {
     slots: Slots,
@@ -94,8 +103,7 @@ pub(crate) struct RequestQueue {
     may_unmap: bool,
     max_segment_size: u32,
     zones: Option<ZoneLimits>,
-    /// Whether a request that is late resets this queue before it resets the device.
-    is_reset_alone: bool,
+    remedy: Remedy,
 }
 
 impl RequestQueue {
@@ -109,7 +117,7 @@ impl RequestQueue {
         depth: u16,
         limits: &Limits,
         has_indirect: bool,
-        is_reset_alone: bool,
+        remedy: Remedy,
     ) -> Result<(Self, State)> {
         let largest = if has_indirect { limits.max_segments } else { 0 };
         let queue = Self {
@@ -119,7 +127,7 @@ impl RequestQueue {
             may_unmap: limits.may_unmap,
             max_segment_size: limits.max_segment_size,
             zones: limits.zones,
-            is_reset_alone,
+            remedy,
         };
         let state = State {
             tables: Tables::new(largest),
@@ -402,10 +410,9 @@ impl RequestQueue {
 
     /// Returns what is done about a request that is late, for the log.
     pub(crate) fn remedy(&self) -> &'static str {
-        if self.is_reset_alone {
-            "queue has to be reset"
-        } else {
-            "device is reset"
+        match self.remedy {
+            Remedy::Queue => "queue has to be reset",
+            Remedy::Device => "device is reset",
         }
     }
 
@@ -434,10 +441,9 @@ impl RequestQueue {
             (lateness, Submission::Hold)
         });
         if lateness == Lateness::First {
-            if self.is_reset_alone {
-                live.fail_queue();
-            } else {
-                live.fail();
+            match self.remedy {
+                Remedy::Queue => live.fail_queue(),
+                Remedy::Device => live.fail(),
             }
         }
         lateness
