@@ -26,6 +26,7 @@ use kernel::{
 };
 
 use crate::{
+    buffer::Violation,
     queue::Queue,
     snapshot::Snapshot,
     virtqueue::Virtqueue, //
@@ -148,9 +149,9 @@ impl<H: Handler> Live<H> {
         });
     }
 
-    /// Returns whether the device has kept to the rules of the ring.
-    pub(crate) fn is_sound(&self) -> bool {
-        self.with(|queue, _| (queue.is_sound(), Submission::Hold))
+    /// Returns what the device did wrong, if anything, since the queue was new.
+    fn violation(&self) -> Option<Violation> {
+        self.with(|queue, _| (queue.violation(), Submission::Hold))
     }
 
     /// Gives back what is in flight. Device or queue have been reset, and the queue is out of use.
@@ -166,6 +167,18 @@ impl<H: Handler> Live<H> {
             queue.restart();
             ((), Submission::Hold)
         });
+    }
+
+    /// The same, if there is still nothing wrong but that the queue was stuck. Returns whether it was
+    /// done.
+    pub(crate) fn restart_stuck(&self) -> bool {
+        self.with(|queue, _| {
+            let is_stuck = queue.is_stuck();
+            if is_stuck {
+                queue.restart();
+            }
+            (is_stuck, Submission::Hold)
+        })
     }
 
     /// Returns how many buffers the device has, and how many it has ever used, which wraps.
@@ -196,12 +209,20 @@ impl<H: Handler> Live<H> {
     }
 
     /// Takes back what the device has done before it, or the queue, was reset, and gives what it has
-    /// not done back to the handler for now.
-    pub(crate) fn take_back(&self) {
-        if self.is_sound() {
+    /// not done back to the handler for now. Whoever looks for used buffers meanwhile, as poll does,
+    /// finds none.
+    ///
+    /// # Errors
+    ///
+    /// What the device did wrong until then.
+    pub(crate) fn take_back(&self) -> Result<(), Violation> {
+        if self.violation().is_none() {
             self.handler.used(self);
         }
+        // Of a ring that is being taken apart nothing can be said any more.
+        let violation = self.violation();
         self.give_back(Unused::Stopped);
+        violation.map_or(Ok(()), Err)
     }
 
     /// Lets interrupts through, now that the driver is ready for them.

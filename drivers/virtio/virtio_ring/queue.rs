@@ -5,8 +5,8 @@
 //! Implements VIRTIO 1.4, 2.7.13 "Supplying Buffers to The Device" and 2.7.14 "Receiving Used
 //! Buffers From The Device" on top of the ring. Every buffer goes in with a token, a value of the
 //! driver's own type that stands for whatever the device works on. The queue owns the token until
-//! the device has used the buffer, or it or the queue has been reset: that is what keeps the driver from touching
-//! the memory, and from completing a request twice.
+//! the device has used the buffer, or the device or the queue has been reset: that is what keeps the
+//! driver from touching the memory, and from completing a request twice.
 //!
 //! All methods take `&mut self`: a queue is used under the lock of its [`crate::Channel`].
 
@@ -99,7 +99,7 @@ pub struct Queue<T> {
     vq: Arc<Virtqueue>,
     ring: NonNull<KernelRing>,
     tokens: KVec<Option<T>>,
-    /// It is out of use because it does not go on, and for no other reason.
+    /// Its driver took it out of use for not going on. Something else may be wrong with it as well.
     is_stuck: bool,
 }
 
@@ -158,7 +158,12 @@ impl<T> Queue<T> {
     /// used nothing since it was new, or reset, is not helped by that.
     pub(crate) fn may_be_reset_alone(&mut self) -> bool {
         // The count wraps: the device is reset for nothing once in so many times.
-        self.is_stuck && self.is_sound() && self.used_count() != 0
+        self.is_stuck && self.violation().is_none() && self.used_count() != 0
+    }
+
+    /// Returns whether the driver took the queue out of use for not going on.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.is_stuck
     }
 
     /// Makes the queue as it was when it was new, and lets buffers in again. Only after the device, or
@@ -217,9 +222,9 @@ impl<T> Queue<T> {
         self.ring().position()
     }
 
-    /// Returns whether the device has kept to the rules of the ring.
-    pub(crate) fn is_sound(&mut self) -> bool {
-        self.ring().violation().is_none()
+    /// Returns what the device did wrong, if anything, since the queue was new.
+    pub(crate) fn violation(&mut self) -> Option<Violation> {
+        self.ring().violation()
     }
 
     /// Returns how many buffers were ever taken back, which wraps.

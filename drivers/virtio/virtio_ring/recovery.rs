@@ -48,7 +48,7 @@ use crate::channel::{
     Handler, //
 };
 
-/// How often a device, and its queues alone, may be reset within [`WINDOW`].
+/// How often a device may be reset within [`WINDOW`], and how often its queues, all together.
 const MAX_RESTARTS: u32 = 5;
 const WINDOW: Delta = Delta::from_secs(60);
 
@@ -57,14 +57,14 @@ const WINDOW: Delta = Delta::from_secs(60);
 const WATCH_INTERVAL_MS: c_uint = 1000;
 const MAX_IDLE: u32 = 30;
 
-/// The restarts of a device in the current window.
+/// The restarts of a device, or of its queues, in the current window.
 struct Restarts {
     since: Option<Instant<Monotonic>>,
     count: u32,
 }
 
 impl Restarts {
-    /// Returns whether the device may be restarted once more.
+    /// Returns whether there may be one more.
     fn allow(&mut self) -> bool {
         let is_over = match &self.since {
             Some(since) => since.elapsed() > WINDOW,
@@ -282,7 +282,10 @@ impl<'bound, H: Handler> Guard<'bound, H> {
 
     /// Gives all that a device had that was reset back to the handlers, for now.
     fn take_back(&self) {
-        self.for_each_live(crate::Live::take_back);
+        self.for_each_live(|live| {
+            // The log has had it, or it does not matter any more.
+            let _ = live.take_back();
+        });
     }
 
     /// Has the device use its queues again, after it was reset and the features were agreed on.
@@ -382,12 +385,14 @@ impl<'bound, H: Handler> Guard<'bound, H> {
             Mode::Live => return Err(EBUSY),
             Mode::Retired | Mode::Closed => return Err(ENODEV),
         }
+        let was_found = self.dev.take_found();
+        // After that: one that is cut off again is found again.
         if self.dev.is_cut_off() {
-            // The queues stay out of use until it is found.
+            // The queues stay out of use until then.
             *mode = Mode::Live;
             return Ok(());
         }
-        if self.dev.take_found() {
+        if was_found {
             // It has been reset by now.
             self.take_back();
         }
