@@ -86,14 +86,29 @@ impl Told {
     /// Returns the limits of a new disk.
     pub(crate) fn queue_limits(&self) -> QueueLimits {
         let mut queue = QueueLimits::new();
+        if let Some(zones) = self.limits.zones {
+            let features = queue.features().with(blk_mq::Features::ZONED, true);
+            queue
+                .set_features(features)
+                .set_chunk_sectors(zones.zone_sectors)
+                .set_max_open_zones(zones.max_open_zones)
+                .set_max_active_zones(zones.max_active_zones)
+                .set_max_hw_zone_append_sectors(zones.max_append_sectors)
+                .set_zone_write_granularity(zones.write_granularity);
+        }
         self.put_into(&mut queue);
         queue
     }
 
-    /// Puts this into the block layer's form.
+    /// Puts this into the block layer's form, but for what is said about zones: that stays, and the
+    /// block layer has made its own of it.
     fn put_into(&self, queue: &mut QueueLimits) {
         let limits = &self.limits;
+        let features = queue
+            .features()
+            .with(blk_mq::Features::WRITE_CACHE, self.has_write_cache);
         queue
+            .set_features(features)
             .set_max_hw_sectors(limits.max_sectors)
             .set_max_segments(limits.max_segments)
             .set_max_segment_size(limits.max_segment_size)
@@ -111,19 +126,6 @@ impl Told {
         if limits.may_unmap {
             queue.set_max_hw_wzeroes_unmap_sectors(limits.max_write_zeroes_sectors);
         }
-        if let Some(zones) = limits.zones {
-            queue
-                .set_chunk_sectors(zones.zone_sectors)
-                .set_max_open_zones(zones.max_open_zones)
-                .set_max_active_zones(zones.max_active_zones)
-                .set_max_hw_zone_append_sectors(zones.max_append_sectors)
-                .set_zone_write_granularity(zones.write_granularity);
-        }
-        let features = queue
-            .features()
-            .with(blk_mq::Features::WRITE_CACHE, self.has_write_cache)
-            .with(blk_mq::Features::ZONED, limits.zones.is_some());
-        queue.set_features(features);
     }
 }
 

@@ -3,8 +3,8 @@
 //! Devices that say other things of themselves while their disk is in use.
 //!
 //! The fake device of `tests/fake` plays them; the numbers of faults are in
-//! `tests/fake/device/fault.rs`. Other sizes are in `limits.rs`, and what has changed after a reset in
-//! `recovery.rs`.
+//! `tests/fake/device/fault.rs`. Other sizes are in `limits.rs`, disks with zones in `zones.rs`, and what
+//! has changed after a reset in `recovery.rs`.
 
 mod beyond_c {
     use guest::{

@@ -301,6 +301,25 @@ mod beyond_c {
         unload(&mut vm);
     }
 
+    /// U17: a disk with zones follows the other limits of its device. What the block layer has made of
+    /// those on zones stays.
+    #[test]
+    fn limits_on_zones_stay_as_they_were() {
+        let mut vm = boot();
+        load_disk(
+            &mut vm,
+            "size_mib=16 zone_sectors=64 granularity=512 fault=31 fault_after=90",
+        );
+        let zones = "cd /sys/block/vda/queue && grep . zoned chunk_sectors max_open_zones \
+                     max_active_zones zone_append_max_bytes zone_write_granularity";
+        let before = vm.ok(zones);
+        vm.ok("dd if=/dev/vda of=/dev/null bs=16k count=100 iflag=direct 2>/dev/null");
+        vm.wait_until(10, "[ $(cat /sys/block/vda/queue/max_segments) = 4 ]");
+        assert_eq!(vm.ok(zones), before);
+        vm.ok("blkzone reset /dev/vda && blkzone report /dev/vda");
+        unload(&mut vm);
+    }
+
     /// K63, BLK-INIT-7, BLK-INIT-10, BLK-INIT-11: the other models are disks like any other, also with
     /// fields that make no sense.
     #[test]
