@@ -21,6 +21,10 @@ use kernel::{
     prelude::*,
     seq_file::SeqFile,
     seq_print,
+    str::{
+        parse_int::ParseInt,
+        BStr, //
+    },
     sync::Arc,
     uaccess::{
         UserPtr,
@@ -95,6 +99,18 @@ pub type Show<T> = fn(&T, &mut fmt::Formatter<'_>) -> fmt::Result;
 
 /// What is done with what is written to a file.
 pub type Store<T> = fn(&T, &mut UserSliceReader) -> Result;
+
+/// Reads what is written to a file as a number, in any of the usual forms.
+///
+/// # Errors
+///
+/// `EINVAL` if it is none, `ERANGE` if it is too large for the type, `EFAULT`.
+pub fn read_number<N: ParseInt>(reader: &mut UserSliceReader) -> Result<N> {
+    let mut text = [0; 24];
+    let text = text.get_mut(..reader.len()).ok_or(EINVAL)?;
+    reader.read_slice(text)?;
+    N::from_str(BStr::from_bytes(text.trim_ascii()))
+}
 
 /// A file. It goes when it is dropped; whoever still has it open then gets `EIO`.
 ///

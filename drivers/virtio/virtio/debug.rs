@@ -4,6 +4,7 @@
 //! these its drivers shall not get, what its driver has agreed on with it, and what its queues do.
 
 use debugfs_file::{
+    read_number,
     Dir,
     File,
     Show,
@@ -14,11 +15,7 @@ use kernel::{
     fmt,
     new_mutex,
     prelude::*,
-    str::{
-        parse_int::ParseInt,
-        BStr,
-        CString, //
-    },
+    str::CString,
     sync::{
         global_lock,
         Arc,
@@ -84,7 +81,7 @@ impl Filter {
         reader: &mut UserSliceReader,
         change: impl FnOnce(Features, u32) -> Features,
     ) -> Result {
-        let bit = number(reader)?;
+        let bit = read_number(reader)?;
         if bit >= Features::BITS {
             return Err(EINVAL);
         }
@@ -95,19 +92,11 @@ impl Filter {
 
     /// Leaves drivers everything, if 1 is written.
     fn clear(&self, reader: &mut UserSliceReader) -> Result {
-        if number(reader)? == 1 {
+        if read_number::<u32>(reader)? == 1 {
             self.sets.lock().filtered = Features::EMPTY;
         }
         Ok(())
     }
-}
-
-/// Reads a number, in any of the usual forms.
-fn number(reader: &mut UserSliceReader) -> Result<u32> {
-    let mut text = [0; 24];
-    let text = text.get_mut(..reader.len()).ok_or(EINVAL)?;
-    reader.read_slice(text)?;
-    u32::from_str(BStr::from_bytes(text.trim_ascii()))
 }
 
 /// Shows the bits of a set, one on each line.
