@@ -3,6 +3,7 @@
 //! A disk in memory, honest or not.
 
 use core::sync::atomic::{
+    AtomicBool,
     AtomicU32,
     Ordering, //
 };
@@ -48,9 +49,6 @@ const LIFETIME: [u8; 6] = [2, 0, 3, 0, 11, 0];
 const BLOCK: usize = 4096;
 /// A status that the specification does not know.
 const UNKNOWN_STATUS: u8 = 0x55;
-/// What is left of the segments of a request, for [`Fault::FewerSegments`] and
-/// [`Fault::SaysOtherwise`].
-const FEW_SEGMENTS: u32 = 4;
 
 /// Memory that is there once it was written to.
 pub struct Sparse {
@@ -222,6 +220,7 @@ pub struct Disk {
     store: Mutex<Sparse>,
     plan: Plan,
     served: AtomicU32,
+    is_holding: AtomicBool,
 }
 
 impl Disk {
@@ -232,6 +231,7 @@ impl Disk {
                 store <- new_mutex!(store, "virtio_fake::store"),
                 plan,
                 served: AtomicU32::new(0),
+                is_holding: AtomicBool::new(false),
             }),
             GFP_KERNEL,
         )
@@ -255,23 +255,9 @@ impl Disk {
         })
     }
 
-    /// Has the disk say other things of itself.
-    fn change(&self, fault: Fault, machine: &Machine<Pin<KBox<Self>>>) {
-        let sectors = self.store.lock().bytes() / blk::SECTOR;
-        machine.registers(|registers| match fault {
-            Fault::Grows => registers.change_config(0, &(sectors * 2).to_le_bytes()),
-            Fault::OtherBlocks => {
-                registers.change_config(0, &(sectors / 2).to_le_bytes());
-                registers.change_config(blk::BLK_SIZE, &4096_u32.to_le_bytes());
-            }
-            _ => {
-                let mut cache = [0];
-                registers.read_config(blk::WRITEBACK, &mut cache);
-                registers.change_config(blk::WRITEBACK, &cache.map(|has_cache| has_cache ^ 1));
-                registers.change_config(blk::SEG_MAX, &FEW_SEGMENTS.to_le_bytes());
-            }
-        });
-        machine.config_changed();
+    /// Has the disk serve no requests, or serve them again. It is to be woken up then.
+    pub fn hold(&self, wanted: bool) {
+        self.is_holding.store(wanted, Ordering::Relaxed);
     }
 
     /// Serves one request with something wrong. Returns whether to interrupt the driver.
@@ -317,28 +303,6 @@ impl Disk {
                 machine.config_changed();
                 false
             }
-            Fault::FewerSegments | Fault::TurnsReadOnly => {
-                machine.registers(|registers| {
-                    if fault == Fault::FewerSegments {
-                        registers.change_config(blk::SEG_MAX, &FEW_SEGMENTS.to_le_bytes());
-                    } else {
-                        registers.offer(blk::RO);
-                    }
-                    registers.need_reset();
-                });
-                machine.config_changed();
-                false
-            }
-            Fault::Grows
-            | Fault::SaysOtherwise
-            | Fault::SaysOtherwiseAlone
-            | Fault::OtherBlocks => {
-                self.change(fault, machine);
-                fault != Fault::SaysOtherwiseAlone && {
-                    let outcome = self.serve_one(ring, head, None);
-                    ring.finish(head, outcome.written)
-                }
-            }
             Fault::NoInterrupt => {
                 let outcome = self.serve_one(ring, head, None);
                 ring.finish(head, outcome.written);
@@ -368,7 +332,9 @@ impl Nature for Pin<KBox<Disk>> {
 
     fn serve(&self, machine: &Machine<Self>, _index: u16, ring: &mut DeviceRing) -> bool {
         let mut wants_interrupt = false;
-        while machine.registers(|registers| registers.is_live()) {
+        while !self.is_holding.load(Ordering::Relaxed)
+            && machine.registers(|registers| registers.is_live())
+        {
             let Some(head) = ring.pop() else {
                 break;
             };

@@ -180,9 +180,14 @@ impl<N: Nature> Machine<N> {
     pub fn notified(self: &Arc<Self>, index: u16) {
         self.trace.note(Event::Notify(index));
         if self.registers(Registers::notified) && N::IS_ALIVE {
-            // If it is queued already, it has not yet begun, and will see what there is.
-            let _ = workqueue::system_long().enqueue(self.clone());
+            self.wake();
         }
+    }
+
+    /// Has the device look what there is to do. In any context.
+    pub fn wake(self: &Arc<Self>) {
+        // If it is queued already, it has not yet begun, and will see what there is.
+        let _ = workqueue::system_long().enqueue(self.clone());
     }
 
     /// Works on all queues. May sleep.

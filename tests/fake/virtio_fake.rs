@@ -6,10 +6,13 @@
 //! parameters say what the device offers and what is wrong with it, so that guest tools meet
 //! devices that no hypervisor has. For the numbers of `fault` see [`device::fault::Fault`].
 //!
+//! [`control`] has them do other things while they are in use.
+//!
 //! - [`device`] is the device's side, which knows nothing of the kernel.
 //! - [`machine`] runs it, [`mapping`] gives it memory, [`transport`] connects it with the bus.
 //! - [`disk`] is what it does.
 
+pub mod control;
 pub mod device;
 pub mod disk;
 pub mod machine;
@@ -31,6 +34,7 @@ use virtio::{
 };
 
 use crate::{
+    control::Controls,
     device::{
         blk::{
             self,
@@ -389,6 +393,7 @@ impl Wish {
 
 /// One device. It goes before what it hangs from.
 struct Fake {
+    controls: Controls,
     device: Registration<FakeTransport<Pin<KBox<Disk>>>>,
     parent: faux::Registration,
 }
@@ -410,14 +415,20 @@ impl Fake {
             module_parameters::device.value(),
             module_parameters::vendor.value(),
         );
+        let controls = Controls::new(&name, &machine)?;
         let transport = FakeTransport::new(machine, wish.queues());
         let device = Registration::new(parent_dev, id, Ok(transport))?;
-        Ok(Self { device, parent })
+        Ok(Self {
+            controls,
+            device,
+            parent,
+        })
     }
 
     /// Takes the device away, and waits until nothing of it is left.
     fn remove(self) {
         let machine = self.device.transport().machine().clone();
+        drop(self.controls);
         drop(self.device);
         machine.finish();
         pr_info!("largest list: {} areas\n", machine.nature().largest_list());

@@ -81,21 +81,8 @@ faults! {
     ZoneCount = 25,
     /// Data is said to be appended to another zone.
     AppendElsewhere = 26,
-    /// The disk says that it is twice as large as before; otherwise honest.
-    Grows = 27,
-    /// The disk asks for a reset, after which it takes fewer segments.
-    FewerSegments = 28,
-    /// The disk asks for a reset, after which it is read-only.
-    TurnsReadOnly = 29,
     /// There is no answer, and resets of single queues never end from then on.
-    NoQueueReset = 30,
-    /// With the first request, the disk says that it takes fewer segments, and that its cache is of the
-    /// other type. With the last of several it asks for a reset. Otherwise honest.
-    SaysOtherwise = 31,
-    /// As [`SaysOtherwise`](Self::SaysOtherwise), with all requests, and without an answer.
-    SaysOtherwiseAlone = 32,
-    /// The disk says that it is half as large, in blocks of 4096 bytes; otherwise honest.
-    OtherBlocks = 33,
+    NoQueueReset = 27,
 }
 
 /// A fault, when it begins and when it ends.
@@ -130,11 +117,6 @@ impl Plan {
         if self.count != 0 && number >= self.count {
             return Fault::None;
         }
-        match self.fault {
-            Fault::SaysOtherwise if number == 0 => Fault::SaysOtherwise,
-            Fault::SaysOtherwise if self.count.checked_sub(1) == Some(number) => Fault::NeedsReset,
-            Fault::SaysOtherwise => Fault::None,
-            fault => fault,
-        }
+        self.fault
     }
 }

@@ -333,9 +333,10 @@ impl Registers {
     }
 
     /// Changes the configuration, by the device: another generation begins.
-    pub fn change_config(&mut self, offset: usize, bytes: &[u8]) {
-        self.put_config(offset, bytes);
+    /// Returns whether there is such a place in it.
+    pub fn change_config(&mut self, offset: usize, bytes: &[u8]) -> bool {
         self.change();
+        self.put_config(offset, bytes)
     }
 
     fn put_config(&mut self, offset: usize, bytes: &[u8]) -> bool {

@@ -33,6 +33,23 @@ pub fn refused(vm: &mut Vm, parameters: &str, reason: &str) {
     unload(vm);
 }
 
+/// Has the first fake disk do something while it is in use: writes to a file of `tests/fake/control.rs`.
+#[track_caller]
+pub fn tell(vm: &mut Vm, what: &str, value: u64) {
+    vm.ok(&format!(
+        "echo {value} > /sys/kernel/debug/virtio_fake.0/{what}"
+    ));
+}
+
+/// Whether the disk has requests in flight.
+pub const IS_BUSY: &str = "awk '{ exit !($1 + $2) }' /sys/block/vda/inflight";
+
+/// Returns what the first fake disk says of itself.
+#[track_caller]
+pub fn says(vm: &mut Vm, what: &str) -> String {
+    vm.ok(&format!("cat /sys/kernel/debug/virtio_fake.0/{what}"))
+}
+
 /// Takes it away; a driver that broke a rule of the specification makes the fake device say so.
 #[track_caller]
 pub fn unload(vm: &mut Vm) {

@@ -2,15 +2,16 @@
 
 //! Devices that say other things of themselves while their disk is in use.
 //!
-//! The fake device of `tests/fake` plays them; the numbers of faults are in
-//! `tests/fake/device/fault.rs`. Other sizes are in `limits.rs`, disks with zones in `zones.rs`, and what
+//! The fake device of `tests/fake` plays them, as told by way of debugfs. Other sizes are in `limits.rs`, disks with zones in `zones.rs`, and what
 //! has changed after a reset in `recovery.rs`.
 
 mod beyond_c {
     use guest::{
         fake::{
             load,
-            unload, //
+            tell,
+            unload,
+            IS_BUSY, //
         },
         Guest,
         Vm, //
@@ -18,6 +19,9 @@ mod beyond_c {
 
     /// `VIRTIO_BLK_F_CONFIG_WCE`, as a word of features.
     const CONFIG_WCE: u64 = 1 << 11;
+
+    /// A read of a whole disk, which one that holds requests does not end.
+    const READ: &str = "dd if=/dev/vda of=/dev/null bs=16k iflag=direct";
 
     fn queue(vm: &mut Vm, attribute: &str) -> String {
         vm.ok(&format!("cat /sys/block/vda/queue/{attribute}"))
@@ -29,9 +33,17 @@ mod beyond_c {
         log.lines().filter(|line| line.contains(text)).count()
     }
 
-    /// Has the disk serve a hundred reads, before it says something else.
-    fn read_a_hundred(vm: &mut Vm) {
-        vm.ok("dd if=/dev/vda of=/dev/null bs=16k count=100 iflag=direct 2>/dev/null");
+    /// Adds a disk of which something can be changed.
+    fn load_disk(vm: &mut Vm, parameters: &str) {
+        load(vm, &format!("features_on={CONFIG_WCE} {parameters}"));
+        vm.wait_until(10, "[ -b /dev/vda ]");
+    }
+
+    /// Waits until the disk takes so many segments.
+    #[track_caller]
+    fn wait_for_segments(vm: &mut Vm, count: u32) {
+        let is_so = format!("[ $(cat /sys/block/vda/queue/max_segments) = {count} ]");
+        vm.wait_until(10, &is_so);
     }
 
     /// U17: the block layer goes by what the device says now, of its cache and of the requests that it
@@ -40,17 +52,15 @@ mod beyond_c {
     fn a_disk_follows_its_device() {
         let mut vm = Guest::new().checking_leaks().boot();
         vm.expect("device needs a reset");
-        load(
-            &mut vm,
-            &format!("features_on={CONFIG_WCE} fault=31 fault_after=90 fault_count=200"),
-        );
-        vm.wait_until(10, "[ -b /dev/vda ]");
+        load_disk(&mut vm, "");
         assert_eq!(queue(&mut vm, "max_segments"), "126");
         assert_eq!(queue(&mut vm, "write_cache"), "write through");
         // What root has set stays.
         vm.ok("echo 64 > /sys/block/vda/queue/max_sectors_kb");
-        read_a_hundred(&mut vm);
-        vm.wait_until(10, "[ $(cat /sys/block/vda/queue/max_segments) = 4 ]");
+        tell(&mut vm, "seg_max", 4);
+        tell(&mut vm, "writeback", 1);
+        tell(&mut vm, "changed", 1);
+        wait_for_segments(&mut vm, 4);
         assert_eq!(queue(&mut vm, "write_cache"), "write back");
         assert_eq!(vm.ok("cat /sys/block/vda/cache_type"), "write back");
         assert_eq!(queue(&mut vm, "max_sectors_kb"), "64");
@@ -58,9 +68,8 @@ mod beyond_c {
         assert_ne!(vm.ok("awk '{ print $16 }' /sys/block/vda/stat"), "0");
 
         assert_eq!(lines(&mut vm, "device needs a reset"), 0);
-        read_a_hundred(&mut vm);
-        read_a_hundred(&mut vm);
-        assert_eq!(lines(&mut vm, "device was reset and is used again"), 1);
+        tell(&mut vm, "needs_reset", 1);
+        vm.wait_until(10, "dmesg | grep -q 'device was reset and is used again'");
         vm.roundtrip("vda");
         assert_eq!(queue(&mut vm, "write_cache"), "write back");
         assert_eq!(lines(&mut vm, "[vda] new limits, smaller: seg_max"), 1);
@@ -74,16 +83,13 @@ mod beyond_c {
     fn a_silent_disk_that_has_changed_can_be_unbound() {
         let mut vm = Guest::new().checking_leaks().cpus(2).boot();
         vm.expect_any_error();
-        load(
-            &mut vm,
-            &format!("features_on={CONFIG_WCE} fault=32 fault_after=90"),
-        );
-        vm.wait_until(10, "[ -b /dev/vda ]");
-        vm.spawn(
-            "io",
-            "dd if=/dev/vda of=/dev/null bs=16k count=100 iflag=direct",
-        );
-        vm.wait_until(10, "dmesg | grep -q 'new cache type'");
+        load_disk(&mut vm, "");
+        tell(&mut vm, "hold", 1);
+        vm.spawn("io", READ);
+        vm.wait_until(10, IS_BUSY);
+        tell(&mut vm, "seg_max", 4);
+        tell(&mut vm, "changed", 1);
+        vm.wait_until(10, "dmesg | grep -q 'new limits'");
         // It is being waited for.
         vm.wait_until(10, "grep -qs blk_mq_freeze_queue_wait /proc/*/wchan");
         assert_eq!(queue(&mut vm, "max_segments"), "126");
@@ -98,13 +104,13 @@ mod beyond_c {
     fn other_blocks_are_not_followed() {
         let mut vm = Guest::new().checking_leaks().boot();
         vm.expect("blk_size has changed, which is not followed");
-        load(
-            &mut vm,
-            "blk_size=512 fault=33 fault_after=90 fault_count=5",
-        );
-        vm.wait_until(10, "[ -b /dev/vda ]");
-        read_a_hundred(&mut vm);
-        vm.wait_until(10, "dmesg | grep -q 'which is not followed'");
+        load_disk(&mut vm, "blk_size=512");
+        tell(&mut vm, "capacity", 8192);
+        tell(&mut vm, "blk_size", 4096);
+        for _ in 0..5 {
+            tell(&mut vm, "changed", 1);
+            vm.wait_until(10, "dmesg | grep -q 'which is not followed'");
+        }
         assert_eq!(queue(&mut vm, "logical_block_size"), "512");
         assert_eq!(vm.ok("cat /sys/block/vda/size"), "16384");
         vm.roundtrip("vda");

@@ -7,6 +7,7 @@ use guest::{
     fake::{
         load,
         refused,
+        tell,
         unload, //
     },
     Guest,
@@ -288,15 +289,17 @@ mod beyond_c {
     fn a_disk_with_zones_does_not_grow() {
         let mut vm = boot();
         vm.expect("zones beyond the first size are not used");
-        load_disk(&mut vm, &format!("{ZONES} fault=27 fault_after=60"));
-        vm.ok("dd if=/dev/zero of=/dev/vda bs=64k count=60 oflag=direct 2>/dev/null");
+        load_disk(&mut vm, ZONES);
+        tell(&mut vm, "capacity", 262_144);
+        tell(&mut vm, "changed", 1);
         vm.wait_until(10, "dmesg | grep -q 'zones beyond'");
         assert_eq!(vm.ok("cat /sys/block/vda/size"), "131072");
         vm.ok("blkzone reset /dev/vda && blkzone report /dev/vda");
         unload(&mut vm);
         // Others do.
-        load_disk(&mut vm, "size_mib=64 fault=27 fault_after=60");
-        vm.ok("dd if=/dev/vda of=/dev/null bs=64k count=60 iflag=direct 2>/dev/null");
+        load_disk(&mut vm, "size_mib=64");
+        tell(&mut vm, "capacity", 262_144);
+        tell(&mut vm, "changed", 1);
         vm.wait_until(10, "grep -qx 262144 /sys/block/vda/size");
         unload(&mut vm);
     }
@@ -306,14 +309,12 @@ mod beyond_c {
     #[test]
     fn limits_on_zones_stay_as_they_were() {
         let mut vm = boot();
-        load_disk(
-            &mut vm,
-            "size_mib=16 zone_sectors=64 granularity=512 fault=31 fault_after=90",
-        );
+        load_disk(&mut vm, "size_mib=16 zone_sectors=64 granularity=512");
         let zones = "cd /sys/block/vda/queue && grep . zoned chunk_sectors max_open_zones \
                      max_active_zones zone_append_max_bytes zone_write_granularity";
         let before = vm.ok(zones);
-        vm.ok("dd if=/dev/vda of=/dev/null bs=16k count=100 iflag=direct 2>/dev/null");
+        tell(&mut vm, "seg_max", 4);
+        tell(&mut vm, "changed", 1);
         vm.wait_until(10, "[ $(cat /sys/block/vda/queue/max_segments) = 4 ]");
         assert_eq!(vm.ok(zones), before);
         vm.ok("blkzone reset /dev/vda && blkzone report /dev/vda");

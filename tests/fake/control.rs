@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a disk does at a word from outside: files in debugfs, in the directory `virtio_fake.N`.
+//!
+//! Each takes a number. `capacity`, `seg_max`, `blk_size` and `writeback` are what the disk says of
+//! itself, and can be read, too; the driver does not hear of a change before something is written to
+//! `changed` or `needs_reset`. `offer` takes a feature bit, which is on offer after the next reset. While
+//! `hold` is not 0, the disk serves no requests.
+
+use debugfs_file::{
+    Dir,
+    File,
+    Show,
+    Store, //
+};
+use kernel::{
+    fmt,
+    prelude::*,
+    sync::Arc,
+    uaccess::UserSliceReader, //
+};
+
+use super::{
+    device::blk,
+    disk::Disk,
+    machine::Machine, //
+};
+
+/// A disk, and where in its configuration a field is, if the file is about one.
+struct Control {
+    machine: Arc<Machine<Pin<KBox<Disk>>>>,
+    offset: usize,
+}
+
+impl Control {
+    fn show<const N: usize>(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = [0; 8];
+        self.machine.registers(|registers| {
+            if let Some(bytes) = bytes.get_mut(..N) {
+                registers.read_config(self.offset, bytes);
+            }
+        });
+        writeln!(f, "{}", u64::from_le_bytes(bytes))
+    }
+
+    fn set<const N: usize>(&self, text: &mut UserSliceReader) -> Result {
+        let value: u64 = debugfs_file::read_number(text)?;
+        let bytes = value.to_le_bytes();
+        self.machine.registers(|registers| {
+            bytes
+                .get(..N)
+                .is_some_and(|bytes| registers.change_config(self.offset, bytes))
+                .then_some(())
+                .ok_or(EINVAL)
+        })
+    }
+
+    fn changed(&self, text: &mut UserSliceReader) -> Result {
+        debugfs_file::read_number::<u32>(text)?;
+        self.machine.config_changed();
+        Ok(())
+    }
+
+    fn needs_reset(&self, text: &mut UserSliceReader) -> Result {
+        debugfs_file::read_number::<u32>(text)?;
+        self.machine.registers(|registers| registers.need_reset());
+        self.machine.config_changed();
+        Ok(())
+    }
+
+    fn offer(&self, text: &mut UserSliceReader) -> Result {
+        let bit: u32 = debugfs_file::read_number(text)?;
+        if bit >= u64::BITS {
+            return Err(EINVAL);
+        }
+        self.machine.registers(|registers| registers.offer(bit));
+        Ok(())
+    }
+
+    fn hold(&self, text: &mut UserSliceReader) -> Result {
+        let wanted = debugfs_file::read_number::<u32>(text)? != 0;
+        self.machine.nature().hold(wanted);
+        self.machine.wake();
+        Ok(())
+    }
+}
+
+/// A file that controls a disk.
+type ControlFile = Pin<KBox<File<Control>>>;
+
+/// The files of a disk.
+pub struct Controls {
+    _files: KVec<ControlFile>,
+}
+
+impl Controls {
+    /// Makes the files for the disk with that name. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new(name: &CStr, machine: &Arc<Machine<Pin<KBox<Disk>>>>) -> Result<Self> {
+        let dir = Dir::new(name)?;
+        let mut files = KVec::new();
+        let mut add = |name: &CStr, offset, show: Option<Show<_>>, store: Store<_>| -> Result {
+            let control = Control {
+                machine: machine.clone(),
+                offset,
+            };
+            let file = File::new(&dir, name, control, show, Some(store))?;
+            Ok(files.push(file, GFP_KERNEL)?)
+        };
+        let (show, set) = (Control::show::<4>, Control::set::<4>);
+        add(c"seg_max", blk::SEG_MAX, Some(show), set)?;
+        add(c"blk_size", blk::BLK_SIZE, Some(show), set)?;
+        let (show, set) = (Control::show::<8>, Control::set::<8>);
+        add(c"capacity", 0, Some(show), set)?;
+        let (show, set) = (Control::show::<1>, Control::set::<1>);
+        add(c"writeback", blk::WRITEBACK, Some(show), set)?;
+        add(c"changed", 0, None, Control::changed)?;
+        add(c"needs_reset", 0, None, Control::needs_reset)?;
+        add(c"offer", 0, None, Control::offer)?;
+        add(c"hold", 0, None, Control::hold)?;
+        Ok(Self { _files: files })
+    }
+}
