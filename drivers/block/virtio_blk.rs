@@ -35,6 +35,8 @@ pub mod name;
 mod operations;
 #[path = "virtio_blk/parameters.rs"]
 mod parameters;
+#[path = "virtio_blk/progress.rs"]
+pub mod progress;
 #[path = "virtio_blk/queue.rs"]
 mod queue;
 #[path = "virtio_blk/report.rs"]
@@ -119,6 +121,7 @@ use crate::{
         Shared,
         Spreading, //
     },
+    progress::Told,
     queue::{
         Remedy,
         RequestQueue, //
@@ -126,8 +129,7 @@ use crate::{
     report::Reporting,
     settings::{
         Bounds,
-        Settings,
-        Told, //
+        Settings, //
     },
 };
 

@@ -97,11 +97,7 @@ fn cache_type_store(disk: &GenDisk<Disks>, text: &[u8]) -> Result {
     } else {
         return Err(EINVAL);
     };
-    let shared = disk.queue_data();
-    let settings = &shared.settings;
-    // The device is not kept from being unbound while requests are waited for.
-    settings.set_write_cache(&*shared.dev.try_bound()?, wanted)?;
-    settings.take_over(disk)
+    disk.queue_data().settings.set_write_cache(disk, wanted)
 }
 
 /// Only some devices let their driver choose.

@@ -31,7 +31,9 @@ pub(crate) fn follow_read_only(disk: &GenDisk<Disks>) {
 ///
 /// As [`Settings::listen`](crate::settings::Settings::listen).
 pub(crate) fn follow(dev: &Device<Bound>, disk: &GenDisk<Disks>) -> Result<bool, NotFollowed> {
-    let heard = disk.queue_data().settings.listen(dev)?;
+    let Some(heard) = disk.queue_data().settings.listen(dev)? else {
+        return Ok(false);
+    };
     let sectors = heard.now.limits.capacity_sectors;
     if sectors != disk.capacity() {
         disk.set_capacity_and_notify(sectors);

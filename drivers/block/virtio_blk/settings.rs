@@ -34,6 +34,10 @@ use crate::{
         Refusal, //
     },
     operations::Disks,
+    progress::{
+        Progress,
+        Told, //
+    },
 };
 
 /// Written data is lost without a flush.
@@ -62,15 +66,6 @@ impl Bounds {
             EINVAL
         })
     }
-}
-
-/// What a disk goes by, besides its size.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Told {
-    /// What requests the device takes.
-    pub(crate) limits: Limits,
-    /// Whether written data may be lost until it is flushed.
-    pub(crate) has_write_cache: bool,
 }
 
 impl Told {
@@ -129,19 +124,16 @@ impl Told {
     }
 }
 
-/// What the device has said by now, and how far the block layer has come with it.
+/// What the device has said by now, and what is done about it.
 #[pin_data]
 pub(crate) struct Settings {
     bounds: Bounds,
     features: Negotiated<Feature>,
     /// What the disk was made with.
     first: Limits,
-    /// What the device said last; held while it is asked.
+    /// Held while the device is asked.
     #[pin]
-    told: Mutex<Told>,
-    /// What the requests in flight were made for.
-    #[pin]
-    in_force: Mutex<Limits>,
+    progress: Mutex<Progress>,
     /// Held while the block layer takes something over, so that one ends before the next. A reset of
     /// the device does without: it may be what makes the requests end that are waited for.
     #[pin]
@@ -159,26 +151,30 @@ impl Settings {
             bounds,
             features,
             first: made_with.limits,
-            told <- new_mutex!(made_with),
-            in_force <- new_mutex!(made_with.limits),
+            progress <- new_mutex!(Progress::new(made_with)),
             taking_over <- new_mutex!(()),
         })
     }
 
     /// Returns what the device said last.
     pub(crate) fn told(&self) -> Told {
-        *self.told.lock()
+        self.progress.lock().told()
     }
 
-    /// Listens to the device again, which has said that something has changed (BLK-OP-1). Sleeps.
+    /// Listens to the device again, which has said that something has changed (BLK-OP-1). Returns
+    /// nothing if it was reset meanwhile, after which it says so again. Sleeps.
     ///
     /// # Errors
     ///
     /// Nothing of a configuration is followed that makes no sense, or of which a field is another that
     /// cannot become so while the disk is in use.
-    pub(crate) fn listen(&self, dev: &Device<Bound>) -> Result<Heard, NotFollowed> {
-        let mut told = self.told.lock();
-        let config = Config::read(dev, self.features).map_err(|_| NotFollowed::Unreadable)?;
+    pub(crate) fn listen(&self, dev: &Device<Bound>) -> Result<Option<Heard>, NotFollowed> {
+        let mut progress = self.progress.lock();
+        let config = Config::read(dev, self.features);
+        if dev.is_gone() {
+            return Ok(None);
+        }
+        let config = config.map_err(|_| NotFollowed::Unreadable)?;
         let limits = Limits::new(&config.device, &self.bounds.queue, &self.bounds.kernel)
             .map_err(NotFollowed::Refused)?;
         let limits = limits.within(&self.first).map_err(NotFollowed::Fixed)?;
@@ -189,12 +185,11 @@ impl Settings {
             limits,
             has_write_cache: config.has_write_cache,
         };
-        let before = core::mem::replace(&mut *told, now);
-        Ok(Heard {
+        Ok(Some(Heard {
             capacity_sectors: config.device.capacity_sectors,
-            before,
+            before: progress.hear(now),
             now,
-        })
+        }))
     }
 
     /// Has the block layer go by what the device said last. Waits for requests.
@@ -203,16 +198,23 @@ impl Settings {
     ///
     /// `EINVAL` if the block layer does not take it; then it goes by what it did before.
     pub(crate) fn take_over(&self, disk: &GenDisk<Disks>) -> Result {
-        let _one = self.taking_over.lock();
-        // An update keeps sysfs from showing limits, which is not to last as long as a request may.
+        let _turn = self.taking_over.lock();
+        self.change_over(disk, false)
+    }
+
+    /// As [`take_over`](Self::take_over), for whoever has `taking_over`; flushes are sent in any case if
+    /// `with_flushes`.
+    fn change_over(&self, disk: &GenDisk<Disks>, with_flushes: bool) -> Result {
+        // While an update waits for requests, sysfs cannot show limits. So those are waited for before it
+        // that are in flight now; what comes between has been sent to a device that answers.
         drop(disk.freeze());
-        let told = self.told();
-        disk.update_limits(|queue| {
-            told.put_into(queue);
+        let next = self.progress.lock().begin(with_flushes);
+        let result = disk.update_limits(|queue| {
+            next.put_into(queue);
             Ok(())
-        })?;
-        *self.in_force.lock() = told.limits;
-        Ok(())
+        });
+        self.progress.lock().end(result.is_ok());
+        result
     }
 
     /// Looks whether a device that was reset, and is not used again yet, still takes what it took before
@@ -227,43 +229,66 @@ impl Settings {
         let now = self
             .bounds
             .limits(dev, &Config::read(dev, self.features)?)?;
-        let in_force = *self.in_force.lock();
-        // The block layer may be about to go by this.
-        let next = self.told().limits;
-        match now.shortfall(&in_force).or(now.shortfall(&next)) {
-            Some(field) => {
-                dev_err!(dev, "device takes less than before: {}\n", field);
-                Err(ENODEV)
-            }
-            None => Ok(()),
-        }
+        let result = self.progress.lock().check_again(&now, &self.first);
+        result.map_err(|field| {
+            dev_err!(dev, "device takes less than before: {}\n", field);
+            ENODEV
+        })
     }
 
-    /// Asks the device to cache what is written, or not to. It has the last word.
+    /// Asks the device to cache what is written, or not to, and has the block layer go by what it says
+    /// then: the device has the last word. Waits for requests.
     ///
     /// # Errors
     ///
-    /// As [`Config::set_write_cache`].
-    pub(crate) fn set_write_cache(&self, dev: &Device<Bound>, wanted: bool) -> Result {
-        let mut told = self.told.lock();
-        told.has_write_cache = Config::set_write_cache(dev, self.features, wanted)?;
+    /// `EIO` if the device is out of use, as while it is reset; as [`Device::try_bound`],
+    /// [`Config::set_write_cache`] and [`take_over`](Self::take_over).
+    pub(crate) fn set_write_cache(&self, disk: &GenDisk<Disks>, wanted: bool) -> Result {
+        let _turn = self.taking_over.lock();
+        if wanted {
+            // Flushes come before the cache that needs them, and go after it.
+            self.change_over(disk, true)?;
+        }
+        let asked = self.ask_for_write_cache(&disk.queue_data().dev, wanted);
+        let done = self.change_over(disk, false);
+        asked.and(done)
+    }
+
+    fn ask_for_write_cache(&self, dev: &Device, wanted: bool) -> Result {
+        // Not for longer than this is the device kept from being unbound.
+        let dev = &*dev.try_bound()?;
+        let mut progress = self.progress.lock();
+        if dev.is_gone() {
+            return Err(EIO);
+        }
+        let has_write_cache = Config::set_write_cache(dev, self.features, wanted)?;
+        // One that was reset meanwhile has forgotten what it was asked for.
+        if dev.is_gone() {
+            return Err(EIO);
+        }
+        progress.hear_write_cache(has_write_cache);
         Ok(())
     }
 
-    /// Has a device that was reset cache what is written, or not, as the block layer takes it to.
+    /// Has a device that was reset cache what is written if it did before and the block layer sends
+    /// flushes, and not do so otherwise.
     ///
     /// # Errors
     ///
-    /// `EIO` if the device caches now what it did not.
+    /// `EIO` if the device does so all the same where no flushes are sent.
     pub(crate) fn restore_write_cache(&self, dev: &Device<Bound>) -> Result {
         if !self.features.has(Feature::ConfigWce) {
             return Ok(());
         }
-        let told = self.told.lock();
-        let wanted = told.has_write_cache;
-        if Config::set_write_cache(dev, self.features, wanted)? && !wanted {
-            dev_err!(dev, "device does not write through any more\n");
-            return Err(EIO);
+        let mut progress = self.progress.lock();
+        let sends_flushes = progress.sends_flushes();
+        let wanted = sends_flushes && progress.told().has_write_cache;
+        if Config::set_write_cache(dev, self.features, wanted)? {
+            if !sends_flushes {
+                dev_err!(dev, "device does not write through any more\n");
+                return Err(EIO);
+            }
+            progress.hear_write_cache(true);
         }
         Ok(())
     }

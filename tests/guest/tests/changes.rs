@@ -9,6 +9,7 @@ mod beyond_c {
     use guest::{
         fake::{
             load,
+            says,
             tell,
             unload,
             IS_BUSY, //
@@ -22,6 +23,9 @@ mod beyond_c {
 
     /// A read of a whole disk, which one that holds requests does not end.
     const READ: &str = "dd if=/dev/vda of=/dev/null bs=16k iflag=direct";
+
+    /// Whether the end of all requests is being waited for.
+    const IS_FREEZING: &str = "grep -qs blk_mq_freeze_queue_wait /proc/*/wchan";
 
     fn queue(vm: &mut Vm, attribute: &str) -> String {
         vm.ok(&format!("cat /sys/block/vda/queue/{attribute}"))
@@ -37,6 +41,29 @@ mod beyond_c {
     fn load_disk(vm: &mut Vm, parameters: &str) {
         load(vm, &format!("features_on={CONFIG_WCE} {parameters}"));
         vm.wait_until(10, "[ -b /dev/vda ]");
+    }
+
+    /// Starts a read that the disk does not end.
+    #[track_caller]
+    fn hold_a_read(vm: &mut Vm) {
+        tell(vm, "hold", 1);
+        vm.spawn("io", READ);
+        vm.wait_until(10, IS_BUSY);
+    }
+
+    /// Has the disk end it.
+    #[track_caller]
+    fn release_the_read(vm: &mut Vm) {
+        tell(vm, "hold", 0);
+        let io = vm.join("io", 30);
+        assert!(io.is_ok(), "{}", io.text);
+    }
+
+    /// Waits until the device was reset, for the first time since the log was cleared.
+    #[track_caller]
+    fn wait_for_reset(vm: &mut Vm) {
+        vm.wait_until(10, "dmesg | grep -q 'device was reset and is used again'");
+        vm.ok("dmesg -c > /dev/null");
     }
 
     /// Waits until the disk takes so many segments.
@@ -84,18 +111,94 @@ mod beyond_c {
         let mut vm = Guest::new().checking_leaks().cpus(2).boot();
         vm.expect_any_error();
         load_disk(&mut vm, "");
-        tell(&mut vm, "hold", 1);
-        vm.spawn("io", READ);
-        vm.wait_until(10, IS_BUSY);
+        hold_a_read(&mut vm);
         tell(&mut vm, "seg_max", 4);
         tell(&mut vm, "changed", 1);
         vm.wait_until(10, "dmesg | grep -q 'new limits'");
-        // It is being waited for.
-        vm.wait_until(10, "grep -qs blk_mq_freeze_queue_wait /proc/*/wchan");
+        vm.wait_until(10, IS_FREEZING);
         assert_eq!(queue(&mut vm, "max_segments"), "126");
         unload(&mut vm);
         assert!(!vm.join("io", 10).is_ok());
         assert_eq!(lines(&mut vm, "device does not answer"), 1);
+    }
+
+    /// K25: flushes are sent before the device caches, and until it does not any more, whatever happens
+    /// to the device meanwhile. Otherwise who syncs in between would not be told the truth.
+    #[test]
+    fn there_is_no_cache_without_flushes() {
+        let mut vm = Guest::new().checking_leaks().cpus(2).boot();
+        vm.expect("device needs a reset");
+        load_disk(&mut vm, "");
+        for with_reset in [false, true] {
+            for (from, to, cache) in [
+                ("write through", "write back", "1"),
+                ("write back", "write through", "0"),
+            ] {
+                hold_a_read(&mut vm);
+                vm.spawn("store", &format!("echo {to} > /sys/block/vda/cache_type"));
+                vm.wait_until(10, IS_FREEZING);
+                if with_reset {
+                    tell(&mut vm, "needs_reset", 1);
+                    wait_for_reset(&mut vm);
+                }
+                // The block layer waits for the read.
+                assert_eq!(queue(&mut vm, "write_cache"), from);
+                assert_eq!(says(&mut vm, "writeback"), "0", "{to}");
+                release_the_read(&mut vm);
+                assert!(vm.join("store", 10).is_ok());
+                assert_eq!(says(&mut vm, "writeback"), cache, "{to}");
+                assert_eq!(queue(&mut vm, "write_cache"), to);
+                assert_eq!(vm.ok("cat /sys/block/vda/cache_type"), to);
+            }
+        }
+        unload(&mut vm);
+    }
+
+    /// U17: a device that caches of its own accord does not after a reset, as long as the block layer
+    /// sends no flushes.
+    #[test]
+    fn a_reset_ends_a_cache_without_flushes() {
+        let mut vm = Guest::new().checking_leaks().cpus(2).boot();
+        vm.expect("device needs a reset");
+        load_disk(&mut vm, "");
+        hold_a_read(&mut vm);
+        tell(&mut vm, "writeback", 1);
+        tell(&mut vm, "changed", 1);
+        vm.wait_until(10, IS_FREEZING);
+        assert_eq!(queue(&mut vm, "write_cache"), "write through");
+        tell(&mut vm, "needs_reset", 1);
+        wait_for_reset(&mut vm);
+        assert_eq!(says(&mut vm, "writeback"), "0");
+        release_the_read(&mut vm);
+        vm.wait_until(10, "grep -qx 'write through' /sys/block/vda/cache_type");
+        vm.wait_until(
+            10,
+            "grep -qx 'write through' /sys/block/vda/queue/write_cache",
+        );
+        vm.roundtrip("vda");
+        unload(&mut vm);
+    }
+
+    /// U17, U15: a device that was reset is held to what is in use, not to what it has only said.
+    #[test]
+    fn limits_that_were_never_used_do_no_harm() {
+        let mut vm = Guest::new().checking_leaks().cpus(2).boot();
+        vm.expect("device needs a reset");
+        load_disk(&mut vm, "");
+        tell(&mut vm, "seg_max", 4);
+        tell(&mut vm, "changed", 1);
+        wait_for_segments(&mut vm, 4);
+        hold_a_read(&mut vm);
+        tell(&mut vm, "seg_max", 126);
+        tell(&mut vm, "changed", 1);
+        vm.wait_until(10, IS_FREEZING);
+        tell(&mut vm, "seg_max", 8);
+        tell(&mut vm, "needs_reset", 1);
+        wait_for_reset(&mut vm);
+        release_the_read(&mut vm);
+        wait_for_segments(&mut vm, 8);
+        vm.roundtrip("vda");
+        unload(&mut vm);
     }
 
     /// U17: what a disk in use cannot follow is not followed, nor what comes with it, and the log has

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a block device may say of itself: its limits here, its zones in [`zoned`], and in [`again`] what
-//! it may say after a reset.
+//! What a block device may say of itself: its limits here, its zones in [`zoned`], in [`again`] what it
+//! may say after a reset, and in [`following`] how a disk follows it.
 
 mod again;
+mod following;
 mod zoned;
 
 #[path = "../../../../drivers/block/virtio_blk/limits.rs"]
 mod limits;
+#[path = "../../../../drivers/block/virtio_blk/progress.rs"]
+mod progress;
 #[path = "../../../../drivers/block/virtio_blk/zones.rs"]
 mod zones;
 
