@@ -2,10 +2,11 @@
 
 //! What a disk does at a word from outside: files in debugfs, in the directory `virtio_fake.N`.
 //!
-//! Each takes a number. `capacity`, `seg_max`, `blk_size` and `writeback` are what the disk says of
+//! Most take a number. `capacity`, `seg_max`, `blk_size` and `writeback` are what the disk says of
 //! itself, and can be read, too; the driver does not hear of a change before something is written to
 //! `changed` or `needs_reset`. `offer` takes a feature bit, which is on offer after the next reset. While
-//! `hold` is not 0, the disk serves no requests.
+//! `hold` is not 0, the disk serves no requests. `volatile` is read: how many bytes were written into the
+//! disk's cache since it was flushed.
 
 use debugfs_file::{
     Dir,
@@ -41,6 +42,10 @@ impl Control {
             }
         });
         writeln!(f, "{}", u64::from_le_bytes(bytes))
+    }
+
+    fn show_volatile(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.machine.nature().volatile())
     }
 
     fn set<const N: usize>(&self, text: &mut UserSliceReader) -> Result {
@@ -102,25 +107,27 @@ impl Controls {
     pub fn new(name: &CStr, machine: &Arc<Machine<Pin<KBox<Disk>>>>) -> Result<Self> {
         let dir = Dir::new(name)?;
         let mut files = KVec::new();
-        let mut add = |name: &CStr, offset, show: Option<Show<_>>, store: Store<_>| -> Result {
-            let control = Control {
-                machine: machine.clone(),
-                offset,
+        let mut add =
+            |name: &CStr, offset, show: Option<Show<_>>, store: Option<Store<_>>| -> Result {
+                let control = Control {
+                    machine: machine.clone(),
+                    offset,
+                };
+                let file = File::new(&dir, name, control, show, store)?;
+                Ok(files.push(file, GFP_KERNEL)?)
             };
-            let file = File::new(&dir, name, control, show, Some(store))?;
-            Ok(files.push(file, GFP_KERNEL)?)
-        };
         let (show, set) = (Control::show::<4>, Control::set::<4>);
-        add(c"seg_max", blk::SEG_MAX, Some(show), set)?;
-        add(c"blk_size", blk::BLK_SIZE, Some(show), set)?;
+        add(c"seg_max", blk::SEG_MAX, Some(show), Some(set))?;
+        add(c"blk_size", blk::BLK_SIZE, Some(show), Some(set))?;
         let (show, set) = (Control::show::<8>, Control::set::<8>);
-        add(c"capacity", 0, Some(show), set)?;
+        add(c"capacity", 0, Some(show), Some(set))?;
         let (show, set) = (Control::show::<1>, Control::set::<1>);
-        add(c"writeback", blk::WRITEBACK, Some(show), set)?;
-        add(c"changed", 0, None, Control::changed)?;
-        add(c"needs_reset", 0, None, Control::needs_reset)?;
-        add(c"offer", 0, None, Control::offer)?;
-        add(c"hold", 0, None, Control::hold)?;
+        add(c"writeback", blk::WRITEBACK, Some(show), Some(set))?;
+        add(c"changed", 0, None, Some(Control::changed))?;
+        add(c"needs_reset", 0, None, Some(Control::needs_reset))?;
+        add(c"offer", 0, None, Some(Control::offer))?;
+        add(c"hold", 0, None, Some(Control::hold))?;
+        add(c"volatile", 0, Some(Control::show_volatile), None)?;
         Ok(Self { _files: files })
     }
 }

@@ -62,6 +62,10 @@ pub struct Sparse {
     fault: Fault,
     /// The largest number of areas in a request so far.
     largest_list: u64,
+    /// Whether what is written now may be lost.
+    is_caching: bool,
+    /// How many bytes may be lost until they are flushed.
+    volatile: u64,
 }
 
 /// What a disk can do with areas.
@@ -97,6 +101,8 @@ impl Sparse {
             knows_lifetime: false,
             fault: Fault::None,
             largest_list: 0,
+            is_caching: false,
+            volatile: 0,
         })
     }
 
@@ -144,6 +150,9 @@ impl Store for Sparse {
     }
 
     fn write(&mut self, offset: u64, bytes: &[u8]) -> bool {
+        if self.is_caching {
+            self.volatile += bytes.len() as u64;
+        }
         let mut rest = bytes;
         for (block, start, piece) in Self::pieces(offset, rest.len()) {
             let Some((from, after)) = rest.split_at_checked(piece) else {
@@ -166,6 +175,10 @@ impl Store for Sparse {
             rest = after;
         }
         true
+    }
+
+    fn flush(&mut self) {
+        self.volatile = 0;
     }
 
     fn forget(&mut self, offset: u64, len: u64) {
@@ -240,6 +253,11 @@ impl Disk {
     /// The largest number of areas in a request so far.
     pub fn largest_list(&self) -> u64 {
         self.store.lock().largest_list
+    }
+
+    /// How many bytes may be lost until they are flushed.
+    pub fn volatile(&self) -> u64 {
+        self.store.lock().volatile
     }
 
     /// Serves one request, and writes `status` or its true status.
@@ -338,6 +356,8 @@ impl Nature for Pin<KBox<Disk>> {
             let Some(head) = ring.pop() else {
                 break;
             };
+            let writeback = machine.registers(|registers| registers.config_byte(blk::WRITEBACK));
+            self.store.lock().is_caching = writeback != 0;
             let fault = self.plan.at(self.served.fetch_add(1, Ordering::Relaxed));
             wants_interrupt |= self.answer(fault, machine, ring, head);
         }

@@ -51,7 +51,7 @@ static LIFE_TIME: DiskAttribute<Disks> =
 /// Asks the device for its id. No newline follows; a device that fails has an empty one.
 fn serial_show(disk: &GenDisk<Disks>, out: &mut TextBuffer<'_>) -> Result {
     let mut id = [0; ID_LEN];
-    if ask(disk, Kind::GetId, 0, &mut id)?.is_ok() {
+    if ask(disk, Kind::GetId, 0, Some(&mut id))?.is_ok() {
         out.push_bytes(wire::id_text(&id))?;
     }
     Ok(())
@@ -61,7 +61,7 @@ fn serial_show(disk: &GenDisk<Disks>, out: &mut TextBuffer<'_>) -> Result {
 /// neither.
 fn wwid_show(disk: &GenDisk<Disks>, out: &mut TextBuffer<'_>) -> Result {
     let mut id = [0; ID_LEN];
-    match ask(disk, Kind::GetId, 0, &mut id)? {
+    match ask(disk, Kind::GetId, 0, Some(&mut id))? {
         Status::OK => {}
         // It may have written anything.
         Status::NOTSUPP => id = [0; ID_LEN],
@@ -116,7 +116,7 @@ fn cache_type_mode(disk: &GenDisk<Disks>) -> AttributeMode {
 /// What the device says, and as [`ask`].
 fn lifetime(disk: &GenDisk<Disks>) -> Result<Lifetime> {
     let mut answer = [0; LIFETIME_LEN];
-    ask(disk, Kind::GetLifetime, 0, &mut answer)?.to_result()?;
+    ask(disk, Kind::GetLifetime, 0, Some(&mut answer))?.to_result()?;
     Ok(Lifetime::parse(&answer))
 }
 

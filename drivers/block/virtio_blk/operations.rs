@@ -110,8 +110,8 @@ pub(crate) struct RequestData {
     pub(crate) status: DeviceStatus,
 }
 
-/// Asks the device for something that the block layer has no operation for, and waits for the
-/// answer in `answer`. May sleep.
+/// Asks the device for something that the block layer does not ask for, and waits for the end of that and
+/// for what is told in `answer`. May sleep.
 ///
 /// # Errors
 ///
@@ -120,12 +120,12 @@ pub(crate) fn ask(
     disk: &GenDisk<Disks>,
     kind: Kind,
     sector: u64,
-    answer: &mut [u8],
+    answer: Option<&mut [u8]>,
 ) -> Result<Status> {
     let mut rq = disk.passthrough(Op::DRV_IN)?;
     rq.data_mut().kind = kind;
     rq.set_sector(sector);
-    rq.execute(Some(answer))
+    rq.execute(answer)
 }
 
 #[vtable]

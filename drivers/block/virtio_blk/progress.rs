@@ -94,6 +94,12 @@ impl Progress {
         Ok(())
     }
 
+    /// Returns whether the block layer is changing over to sending no flushes any more.
+    pub fn stops_flushes(&self) -> bool {
+        let next = self.next.is_some_and(|next| !next.has_write_cache);
+        next && self.in_force.has_write_cache
+    }
+
     /// Returns whether every request in flight was made by a block layer that sends flushes, so that the
     /// device may cache what is written.
     pub fn sends_flushes(&self) -> bool {

@@ -96,7 +96,7 @@ pub(crate) fn report_zones(
 
     while report.wanted() > 0 && start < disk.capacity() {
         buffer.fill(0);
-        ask(disk, Kind::ZoneReport, start, &mut buffer)?.to_result()?;
+        ask(disk, Kind::ZoneReport, start, Some(&mut buffer))?.to_result()?;
         let (header, entries) = buffer
             .split_first_chunk::<REPORT_HEADER_LEN>()
             .ok_or(EINVAL)?;

@@ -33,11 +33,15 @@ use crate::{
         QueueConfig,
         Refusal, //
     },
-    operations::Disks,
+    operations::{
+        ask,
+        Disks, //
+    },
     progress::{
         Progress,
         Told, //
     },
+    wire::Kind,
 };
 
 /// Written data is lost without a flush.
@@ -196,7 +200,8 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the block layer does not take it; then it goes by what it did before.
+    /// `EINVAL` if the block layer does not take it, and as [`ask`] if a flush is needed before and fails;
+    /// then the block layer goes by what it did before.
     pub(crate) fn take_over(&self, disk: &GenDisk<Disks>) -> Result {
         let _turn = self.taking_over.lock();
         self.change_over(disk, false)
@@ -209,12 +214,20 @@ impl Settings {
         // that are in flight now; what comes between has been sent to a device that answers.
         drop(disk.freeze());
         let next = self.progress.lock().begin(with_flushes);
-        let result = disk.update_limits(|queue| {
-            next.put_into(queue);
-            Ok(())
-        });
+        let result = self.put_in_force(disk, next);
         self.progress.lock().end(result.is_ok());
         result
+    }
+
+    fn put_in_force(&self, disk: &GenDisk<Disks>, next: Told) -> Result {
+        if self.progress.lock().stops_flushes() {
+            // What was written while the device cached has not become safe by that (BLK-WCE-2).
+            ask(disk, Kind::Flush, 0, None)?.to_result()?;
+        }
+        disk.update_limits(|queue| {
+            next.put_into(queue);
+            Ok(())
+        })
     }
 
     /// Looks whether a device that was reset, and is not used again yet, still takes what it took before

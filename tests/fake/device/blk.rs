@@ -81,6 +81,9 @@ pub trait Store {
     /// Copies bytes in; the caller has checked the range. Returns whether there was room.
     fn write(&mut self, offset: u64, bytes: &[u8]) -> bool;
 
+    /// Makes all stable that was written.
+    fn flush(&mut self) {}
+
     /// Forgets bytes, which read as zeroes from then on; the caller has checked the range.
     fn forget(&mut self, offset: u64, len: u64);
 
@@ -380,7 +383,10 @@ fn work<M: Memory>(
                 Err(status) => (status, 0),
             }
         }
-        FLUSH => (OK, 0),
+        FLUSH => {
+            store.flush();
+            (OK, 0)
+        }
         GET_ID if room >= ID_BYTES => {
             let done = request.put(0, serial);
             (if done { OK } else { IOERR }, ID_BYTES)

@@ -322,6 +322,11 @@ impl Registers {
         }
     }
 
+    /// Reads a byte of the configuration, by the device itself; 0 where there is none.
+    pub fn config_byte(&self, offset: usize) -> u8 {
+        self.config.get(offset).copied().unwrap_or(0)
+    }
+
     /// Writes the configuration, by the driver.
     pub fn write_config(&mut self, offset: usize, bytes: &[u8]) {
         if self.status & FEATURES_OK == 0 {

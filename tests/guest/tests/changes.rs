@@ -154,6 +154,33 @@ mod beyond_c {
         unload(&mut vm);
     }
 
+    /// BLK-WCE-1, BLK-WCE-2: what was written into the cache is flushed before the block layer takes the
+    /// device for one without, whoever has turned it off.
+    #[test]
+    fn what_was_cached_is_flushed_when_the_cache_goes() {
+        let mut vm = Guest::new().checking_leaks().boot();
+        load_disk(&mut vm, "");
+        for who in ["driver", "device"] {
+            vm.ok("echo write back > /sys/block/vda/cache_type");
+            vm.ok("dd if=/dev/zero of=/dev/vda bs=4k count=4 oflag=direct 2>/dev/null");
+            assert_eq!(says(&mut vm, "volatile"), "16384", "{who}");
+            if who == "driver" {
+                vm.ok("echo write through > /sys/block/vda/cache_type");
+            } else {
+                tell(&mut vm, "writeback", 0);
+                tell(&mut vm, "changed", 1);
+            }
+            vm.wait_until(
+                10,
+                "grep -qx 'write through' /sys/block/vda/queue/write_cache",
+            );
+            assert_eq!(says(&mut vm, "volatile"), "0", "{who}");
+        }
+        vm.ok("dd if=/dev/zero of=/dev/vda bs=4k count=4 oflag=direct 2>/dev/null");
+        assert_eq!(says(&mut vm, "volatile"), "0");
+        unload(&mut vm);
+    }
+
     /// U17: a device that caches of its own accord does not after a reset, as long as the block layer
     /// sends no flushes.
     #[test]

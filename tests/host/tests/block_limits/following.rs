@@ -86,14 +86,14 @@ fn what_the_block_layer_refuses_is_not_in_force() {
 fn flushes_are_sent_once_the_block_layer_has_changed_over() {
     let mut progress = Progress::new(told(4, false));
     assert_eq!(progress.begin(true), told(4, true));
-    assert!(!progress.sends_flushes());
+    assert!(!progress.sends_flushes() && !progress.stops_flushes());
     progress.end(true);
     assert!(progress.sends_flushes());
     // The device was asked, and does not cache all the same.
     progress.hear_write_cache(false);
     assert!(progress.sends_flushes());
     assert_eq!(progress.begin(false), told(4, false));
-    assert!(!progress.sends_flushes());
+    assert!(!progress.sends_flushes() && progress.stops_flushes());
     progress.end(true);
-    assert!(!progress.sends_flushes());
+    assert!(!progress.sends_flushes() && !progress.stops_flushes());
 }
