@@ -88,6 +88,7 @@ use kernel::{
     },
 };
 use owned_work::OwnedWork;
+use ratelimit::RateLimit;
 use virtio::{
     driver::{
         Adapter,
@@ -222,7 +223,10 @@ impl virtio::Driver for VirtioBlk {
                 Ok(true) => disk.as_ref().schedule(),
                 Ok(false) => {}
                 Err(_) if was_refused => {}
-                Err(reason) => dev_err!(dev, "[{}] {}\n", disk.name(), reason),
+                Err(reason) if changes::may_log(disk) => {
+                    dev_err!(dev, "[{}] {}\n", disk.name(), reason);
+                }
+                Err(_) => {}
             }
         }
     }
@@ -265,7 +269,7 @@ fn start<'bound>(
     dev: &'bound Device<Bound>,
     features: Negotiated<Feature>,
 ) -> Result<(ReadyQueues<'bound, RequestQueue>, AddedDisk)> {
-    let config = Config::read(dev, features)?;
+    let config = Config::read_or_log(dev, features)?;
     if config.num_queues == 0 {
         dev_err!(dev, "device has no request queues\n");
         return Err(EINVAL);
@@ -351,6 +355,7 @@ fn start<'bound>(
             geometry: config.geometry,
             settings <- Settings::new(bounds, features, told),
             is_read_only: AtomicBool::new(config.is_read_only),
+            log_limit <- RateLimit::new(),
             reporting: Reporting::new(&limits),
             bus_name: CString::try_from(dev.bus_name())?,
             features,

@@ -26,6 +26,7 @@ struct device;
 struct device_driver;
 struct device_node;
 struct ida;
+struct ratelimit_state;
 struct seq_file;
 struct work_struct;
 
@@ -50,6 +51,8 @@ struct device_node *rust_ext_of_get_available_child(struct device *dev, const ch
 void rust_ext_of_node_put(struct device_node *node);
 
 void rust_ext_ida_init_once(struct ida *ida, u32 *ready);
+
+void rust_ext_ratelimit_init(struct ratelimit_state *state);
 
 int rust_ext_workqueue_create(void);
 void rust_ext_workqueue_destroy(void);

@@ -14,7 +14,10 @@ use virtio::Device;
 use crate::{
     limits::SECTOR_SIZE,
     operations::Disks,
-    settings::NotFollowed,
+    settings::{
+        Heard,
+        NotFollowed, //
+    },
     size::Size, //
 };
 
@@ -35,8 +38,19 @@ pub(crate) fn follow(dev: &Device<Bound>, disk: &GenDisk<Disks>) -> Result<bool,
         return Ok(false);
     };
     let sectors = heard.now.limits.capacity_sectors;
-    if sectors != disk.capacity() {
+    let has_new_size = sectors != disk.capacity();
+    if has_new_size {
         disk.set_capacity_and_notify(sectors);
+    }
+    let is_new = heard.has_new_limits() || heard.has_new_cache_type();
+    if (has_new_size || is_new) && may_log(disk) {
+        log_changes(dev, disk, &heard, has_new_size);
+    }
+    Ok(is_new)
+}
+
+fn log_changes(dev: &Device<Bound>, disk: &GenDisk<Disks>, heard: &Heard, has_new_size: bool) {
+    if has_new_size {
         log_size(dev, disk, "new size: ", heard.capacity_sectors);
     }
     if heard.has_new_limits() {
@@ -55,19 +69,24 @@ pub(crate) fn follow(dev: &Device<Bound>, disk: &GenDisk<Disks>) -> Result<bool,
             heard.now.cache_type()
         );
     }
-    Ok(heard.has_new_limits() || heard.has_new_cache_type())
+}
+
+/// Returns whether the log may have one more line that a device can cause at will.
+pub(crate) fn may_log(disk: &GenDisk<Disks>) -> bool {
+    disk.queue_data().log_limit.allows(c"virtio_blk")
 }
 
 /// Has the block layer go by what a device said last. Waits for requests.
 pub(crate) fn take_over(disk: &GenDisk<Disks>) {
     let shared = disk.queue_data();
-    if let Err(error) = shared.settings.take_over(disk) {
-        dev_err!(
+    match shared.settings.take_over(disk) {
+        Err(error) if may_log(disk) => dev_err!(
             shared.dev,
             "[{}] new limits are not used: {:?}\n",
             disk.name(),
             error
-        );
+        ),
+        _ => {}
     }
 }
 

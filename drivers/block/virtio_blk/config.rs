@@ -178,10 +178,10 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// `EIO` if the space is too short for a field that the features promise; `EAGAIN`, with a line in
-    /// the log, if the device never holds still.
+    /// `EIO` if the space is too short for a field that the features promise; `EAGAIN` if the device never
+    /// holds still.
     pub(crate) fn read(dev: &Device<Bound>, features: Negotiated<Feature>) -> Result<Self> {
-        let config = dev.config(features).snapshot(|raw| {
+        dev.config(features).snapshot(|raw| {
             let topology = match optional(raw.read(&PHYSICAL_BLOCK_EXP))? {
                 Some(physical_block_exp) => Some(Topology {
                     physical_block_exp,
@@ -255,8 +255,12 @@ impl Config {
                 is_read_only: features.has(Feature::Ro),
                 num_queues: optional(raw.read(&NUM_QUEUES))?.unwrap_or(1),
             })
-        });
-        config.inspect_err(|error| {
+        })
+    }
+
+    /// The same, with a line in the log if the device never holds still.
+    pub(crate) fn read_or_log(dev: &Device<Bound>, features: Negotiated<Feature>) -> Result<Self> {
+        Self::read(dev, features).inspect_err(|error| {
             if *error == EAGAIN {
                 dev_err!(dev, "configuration changes faster than it can be read\n");
             }

@@ -31,6 +31,7 @@ use kernel::{
         Arc, //
     },
 };
+use ratelimit::RateLimit;
 use virtio::{
     driver::Negotiated,
     Device, //
@@ -75,6 +76,9 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     /// Whether the device took no writes when it was last looked at, before it was used.
     pub(crate) is_read_only: AtomicBool,
+    /// Lets the log have what the device can cause at will.
+    #[pin]
+    pub(crate) log_limit: RateLimit,
     /// How to ask for the zones, if the disk has any.
     pub(crate) reporting: Option<Reporting>,
     /// Where the device is.

@@ -241,7 +241,7 @@ impl Settings {
     pub(crate) fn check_again(&self, dev: &Device<Bound>) -> Result {
         let now = self
             .bounds
-            .limits(dev, &Config::read(dev, self.features)?)?;
+            .limits(dev, &Config::read_or_log(dev, self.features)?)?;
         let result = self.progress.lock().check_again(&now, &self.first);
         result.map_err(|field| {
             dev_err!(dev, "device takes less than before: {}\n", field);

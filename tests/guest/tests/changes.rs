@@ -228,6 +228,24 @@ mod beyond_c {
         unload(&mut vm);
     }
 
+    /// The log does not grow at the pace of a device that says something else all the time.
+    #[test]
+    fn the_log_has_few_of_many_changes() {
+        let mut vm = Guest::new().checking_leaks().boot();
+        load_disk(&mut vm, "");
+        vm.ok_within(
+            120,
+            "cd /sys/kernel/debug/virtio_fake.0
+             for size in $(seq 8001 8100); do
+                 echo $size > capacity; echo 1 > changed
+                 until grep -qx $size /sys/block/vda/size; do :; done
+             done",
+        );
+        let lines = lines(&mut vm, "new size");
+        assert!((1..100).contains(&lines), "{lines}");
+        unload(&mut vm);
+    }
+
     /// U17: what a disk in use cannot follow is not followed, nor what comes with it, and the log has
     /// it once.
     #[test]
