@@ -256,6 +256,9 @@ unsafe impl<N: Nature> Transport for FakeTransport<N> {
 
     fn restore_vq(&self, dev: &Device<Bound>, index: u16) -> Result {
         self.machine.registers(Registers::queue_changed);
+        if self.machine.registers(|registers| registers.fault()) == Fault::NoQueueRestore {
+            return Err(EIO);
+        }
         self.machine.queues(|queues| {
             let queue = queues.get_mut(usize::from(index)).and_then(Option::as_mut);
             let queue = queue.ok_or(EINVAL)?;

@@ -147,6 +147,55 @@ mod tests {
         Ok(())
     }
 
+    /// So is one that does not take on a queue that it has reset.
+    #[test]
+    fn r19_a_device_that_does_not_take_a_queue_on_again_is_reset() -> Result {
+        let rig = busy(Offer::PLAIN.with(RING_RESET).fault(Fault::NoQueueRestore))?;
+        fails_with_the_device(&rig, 1)?;
+        check_eq!(rig.trace().count(Event::RestoreQueue(0)), 0);
+        check_eq!(rig.add(3, 0, 1)?, None);
+        check!(rig.serve(1)?.is_some() && rig.interrupt());
+        check!(*rig.returned()? == [(3, 1)]);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// A driver that is suspended while a queue is reset waits for that, and the device's reset comes
+    /// after it.
+    #[test]
+    fn r19_suspended_during_the_reset_of_a_queue() -> Result {
+        let rig = busy(Offer::PLAIN.with(RING_RESET))?;
+        rig.hold_reset_until(Step::Freeze, Event::ResetQueue(0), Live::fail_queue)?;
+        rig.freeze()?;
+        check!(rig.trace().is(&[
+            Event::ResetQueue(0),
+            Event::Driver(Step::Freeze),
+            Event::Driver(Step::Unused),
+            Event::RestoreQueue(0),
+            Event::Reset,
+            Event::Driver(Step::Unused),
+        ]));
+        rig.restore()?;
+        check_eq!(rig.add(3, 0, 1)?, None);
+        check!(rig.serve(1)?.is_some() && rig.interrupt());
+        check!(*rig.returned()? == [(3, 1)]);
+        check!(rig.finish());
+        Ok(())
+    }
+
+    /// So does one that is unbound.
+    #[test]
+    fn r19_unbound_during_the_reset_of_a_queue() -> Result {
+        let rig = busy(Offer::PLAIN.with(RING_RESET))?;
+        rig.hold_reset_until(Step::Unbind, Event::ResetQueue(0), Live::fail_queue)?;
+        let machine = rig.machine().clone();
+        check!(rig.finish());
+        let restored = machine.trace().first(Event::RestoreQueue(0));
+        check!(restored > machine.trace().first(Event::Driver(Step::Unbind)));
+        check!(restored < machine.trace().first(Event::DeleteQueues));
+        Ok(())
+    }
+
     /// A device with which it was not agreed on is reset as a whole.
     #[test]
     fn r19_no_feature_no_reset_of_a_queue() -> Result {

@@ -65,6 +65,7 @@ use crate::{
     },
     trace::{
         Event,
+        Step,
         Trace, //
     },
     transport::{
@@ -354,27 +355,46 @@ impl Rig {
         eventually(|| is_so() && self.script.tokens() == 0)
     }
 
-    /// Has the first queue fail, and the transport lose the device during the reset that follows, of
-    /// which `reset` tells. Returns when all has been done about it that is done before the device is
-    /// found.
-    pub fn lose_during_reset(&self, reset: Event, fail: fn(&Live<TestQueue>)) -> Result {
+    /// Has the first queue fail, and the reset that follows, of which `reset` tells, last until
+    /// `is_enough`.
+    pub fn hold_reset(
+        &self,
+        reset: Event,
+        fail: fn(&Live<TestQueue>),
+        is_enough: impl Fn() -> bool + Send + 'static,
+    ) -> Result {
         let is_held = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
         let machine = self.machine.clone();
-        let device: ARef<Device> = self.device().into();
         let holder = is_held.clone();
         workqueue::system_long().try_spawn(GFP_KERNEL, move || {
             // A reset needs this lock.
             machine.queues(|_| {
                 holder.complete_all();
-                // SAFETY: The lock of the queues is held, and the device's queues are deleted under it
-                // before it goes.
-                let bound = unsafe { core_device::bound(&device) };
-                eventually(|| bound.is_cut_off());
+                eventually(is_enough);
             });
         })?;
         is_held.wait_for_completion();
         fail(&*self.channel(0)?.access().ok_or(ENODEV)?);
         check!(eventually(|| self.machine.trace().count(reset) == 1));
+        Ok(())
+    }
+
+    /// The same, until the driver is at a step.
+    pub fn hold_reset_until(&self, step: Step, reset: Event, fail: fn(&Live<TestQueue>)) -> Result {
+        let trace = self.machine.trace().clone();
+        self.hold_reset(reset, fail, move || trace.count(Event::Driver(step)) > 0)
+    }
+
+    /// The same, and the transport loses the device meanwhile. Returns when all has been done about it
+    /// that is done before the device is found.
+    pub fn lose_during_reset(&self, reset: Event, fail: fn(&Live<TestQueue>)) -> Result {
+        let device: ARef<Device> = self.device().into();
+        self.hold_reset(reset, fail, move || {
+            // SAFETY: The lock of the queues is held, and the device's queues are deleted under it
+            // before it goes.
+            let bound = unsafe { core_device::bound(&device) };
+            bound.is_cut_off()
+        })?;
         self.cut_off();
         fsleep(Delta::from_millis(50));
         Ok(())

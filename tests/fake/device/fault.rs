@@ -83,6 +83,8 @@ faults! {
     AppendElsewhere = 26,
     /// There is no answer, and resets of single queues never end from then on.
     NoQueueReset = 27,
+    /// A queue that was reset alone cannot be used any more.
+    NoQueueRestore = 28,
 }
 
 /// A fault, when it begins and when it ends.
