@@ -343,9 +343,13 @@ impl InFlight {
 }
 
 /// Returns whether the kernel's fault injection wants this interrupt forgotten (K33). What the device
-/// has done is found when the first of its requests is late.
+/// has done is found when the first of its requests is late. It is not forgotten when the queue is being
+/// reset: what the device has done is looked for once more then, and else asked for again.
 #[cold]
 fn is_forgotten(queue: &mut Queue<InFlight>) -> bool {
+    if queue.virtqueue().is_broken() {
+        return false;
+    }
     let in_flight = queue.tokens_mut().next();
     in_flight.is_some_and(|in_flight| in_flight.rq.should_fake_timeout())
 }
