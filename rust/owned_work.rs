@@ -19,7 +19,9 @@ use kernel::{
     types::Opaque, //
 };
 
-/// Something with work to be done on it: both are dropped together, after the work has ended.
+/// Something with work to be done on it: both are dropped together, after the work has ended. So the work
+/// must not drop this itself, nor wait for whoever does. The code of a module runs in it, so that one that
+/// leaks this must not be unloaded.
 ///
 /// # Invariants
 ///
