@@ -169,8 +169,6 @@ struct Disk<'bound> {
     #[pin]
     disk: Mutex<Option<AddedDisk>>,
     queues: ReadyQueues<'bound, RequestQueue>,
-    /// Whether the device's last word was not followed, so that the log has it once.
-    is_refused: AtomicBool,
 }
 
 impl virtio::Driver for VirtioBlk {
@@ -205,7 +203,6 @@ impl virtio::Driver for VirtioBlk {
             Ok(try_pin_init!(Disk {
                 disk <- new_mutex!(Some(disk)),
                 queues,
-                is_refused: AtomicBool::new(false),
             }))
         })
     }
@@ -217,16 +214,9 @@ impl virtio::Driver for VirtioBlk {
         }
         if let Some(disk) = &*data.disk.lock() {
             changes::follow_read_only(disk);
-            let result = changes::follow(dev, disk);
-            let was_refused = data.is_refused.swap(result.is_err(), Ordering::Relaxed);
-            match result {
-                Ok(true) => disk.as_ref().schedule(),
-                Ok(false) => {}
-                Err(_) if was_refused => {}
-                Err(reason) if changes::may_log(disk) => {
-                    dev_err!(dev, "[{}] {}\n", disk.name(), reason);
-                }
-                Err(_) => {}
+            changes::follow(dev, disk);
+            if disk.queue_data().settings.is_behind() {
+                disk.as_ref().schedule();
             }
         }
     }
@@ -355,6 +345,7 @@ fn start<'bound>(
             geometry: config.geometry,
             settings <- Settings::new(bounds, features, told),
             is_read_only: AtomicBool::new(config.is_read_only),
+            is_refused: AtomicBool::new(false),
             log_limit <- RateLimit::new(),
             reporting: Reporting::new(&limits),
             bus_name: CString::try_from(dev.bus_name())?,

@@ -5,7 +5,7 @@
 //! Most take a number. `capacity`, `seg_max`, `blk_size` and `writeback` are what the disk says of
 //! itself, and can be read, too; the driver does not hear of a change before something is written to
 //! `changed` or `needs_reset`. `offer` takes a feature bit, which is on offer after the next reset. While
-//! `hold` is not 0, the disk serves no requests. `volatile` is read: how many bytes were written into the
+//! `hold` is not 0, the disk serves no requests, and while `fail_flush` is not, it fails to flush. `volatile` is read: how many bytes were written into the
 //! disk's cache since it was flushed.
 
 use debugfs_file::{
@@ -22,7 +22,10 @@ use kernel::{
 };
 
 use super::{
-    device::blk,
+    device::{
+        blk,
+        registers::Registers, //
+    },
     disk::Disk,
     machine::Machine, //
 };
@@ -51,13 +54,12 @@ impl Control {
     fn set<const N: usize>(&self, text: &mut UserSliceReader) -> Result {
         let value: u64 = debugfs_file::read_number(text)?;
         let bytes = value.to_le_bytes();
-        self.machine.registers(|registers| {
-            bytes
-                .get(..N)
-                .is_some_and(|bytes| registers.change_config(self.offset, bytes))
-                .then_some(())
-                .ok_or(EINVAL)
-        })
+        let (bytes, rest) = bytes.split_at_checked(N).ok_or(EINVAL)?;
+        if rest.iter().any(|&byte| byte != 0) {
+            return Err(ERANGE);
+        }
+        let is_there = |registers: &mut Registers| registers.change_config(self.offset, bytes);
+        self.machine.registers(is_there).then_some(()).ok_or(EINVAL)
     }
 
     fn changed(&self, text: &mut UserSliceReader) -> Result {
@@ -79,6 +81,12 @@ impl Control {
             return Err(EINVAL);
         }
         self.machine.registers(|registers| registers.offer(bit));
+        Ok(())
+    }
+
+    fn fail_flush(&self, text: &mut UserSliceReader) -> Result {
+        let wanted = debugfs_file::read_number::<u32>(text)? != 0;
+        self.machine.nature().fail_flush(wanted);
         Ok(())
     }
 
@@ -127,6 +135,7 @@ impl Controls {
         add(c"needs_reset", 0, None, Some(Control::needs_reset))?;
         add(c"offer", 0, None, Some(Control::offer))?;
         add(c"hold", 0, None, Some(Control::hold))?;
+        add(c"fail_flush", 0, None, Some(Control::fail_flush))?;
         add(c"volatile", 0, Some(Control::show_volatile), None)?;
         Ok(Self { _files: files })
     }

@@ -66,6 +66,8 @@ pub struct Sparse {
     is_caching: bool,
     /// How many bytes may be lost until they are flushed.
     volatile: u64,
+    /// Whether it cannot flush them.
+    fails_flush: bool,
 }
 
 /// What a disk can do with areas.
@@ -103,6 +105,7 @@ impl Sparse {
             largest_list: 0,
             is_caching: false,
             volatile: 0,
+            fails_flush: false,
         })
     }
 
@@ -177,8 +180,11 @@ impl Store for Sparse {
         true
     }
 
-    fn flush(&mut self) {
-        self.volatile = 0;
+    fn flush(&mut self) -> bool {
+        if !self.fails_flush {
+            self.volatile = 0;
+        }
+        !self.fails_flush
     }
 
     fn forget(&mut self, offset: u64, len: u64) {
@@ -253,6 +259,11 @@ impl Disk {
     /// The largest number of areas in a request so far.
     pub fn largest_list(&self) -> u64 {
         self.store.lock().largest_list
+    }
+
+    /// Has flushes fail, or not any more.
+    pub fn fail_flush(&self, wanted: bool) {
+        self.store.lock().fails_flush = wanted;
     }
 
     /// How many bytes may be lost until they are flushed.

@@ -167,6 +167,10 @@ module! {
             default: 96,
             description: "Bytes of the configuration space",
         },
+        writeback: u8 {
+            default: 0,
+            description: "Whether disks cache what is written after a reset, if they let drivers choose",
+        },
         readonly: u32 {
             default: 0,
             description: "Whether disks are read-only",
@@ -259,6 +263,11 @@ impl Wish {
             blk::BLK_SIZE,
             module_parameters::blk_size.value(),
             0,
+        );
+        wish.put(
+            blk::WRITEBACK,
+            &[module_parameters::writeback.value()],
+            None,
         );
         if num_queues != 1 {
             wish.put(34, &num_queues.to_le_bytes(), Some(MQ));
@@ -406,7 +415,8 @@ impl Fake {
             store = store.with_lifetime();
         }
         let disk = Disk::new(store, wish.plan)?;
-        let registers = Registers::new(wish.features.words(), wish.config(), wish.fault());
+        let registers = Registers::new(wish.features.words(), wish.config(), wish.fault())
+            .resetting(blk::WRITEBACK);
         let machine = Machine::new(registers, disk)?;
         let name = CString::try_from_fmt(fmt!("virtio_fake.{number}"))?;
         let parent = faux::Registration::new(&name, None)?;

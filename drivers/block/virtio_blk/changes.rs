@@ -14,10 +14,7 @@ use virtio::Device;
 use crate::{
     limits::SECTOR_SIZE,
     operations::Disks,
-    settings::{
-        Heard,
-        NotFollowed, //
-    },
+    settings::Heard,
     size::Size, //
 };
 
@@ -27,31 +24,33 @@ pub(crate) fn follow_read_only(disk: &GenDisk<Disks>) {
     disk.set_read_only(disk.queue_data().is_read_only.load(Ordering::Relaxed));
 }
 
-/// Gives a disk the size that its device has now. Returns whether something else has changed, too, for
-/// [`Settings::take_over`](crate::settings::Settings::take_over). Sleeps.
-///
-/// # Errors
-///
-/// As [`Settings::listen`](crate::settings::Settings::listen).
-pub(crate) fn follow(dev: &Device<Bound>, disk: &GenDisk<Disks>) -> Result<bool, NotFollowed> {
-    let Some(heard) = disk.queue_data().settings.listen(dev)? else {
-        return Ok(false);
+/// Gives a disk the size that its device has now, and listens to what else has changed. Sleeps.
+pub(crate) fn follow(dev: &Device<Bound>, disk: &GenDisk<Disks>) {
+    let shared = disk.queue_data();
+    let Some(heard) = shared.settings.listen(dev) else {
+        return;
     };
     let sectors = heard.now.limits.capacity_sectors;
     let has_new_size = sectors != disk.capacity();
     if has_new_size {
         disk.set_capacity_and_notify(sectors);
     }
-    let is_new = heard.has_new_limits() || heard.has_new_cache_type();
-    if (has_new_size || is_new) && may_log(disk) {
+    let is_refused = heard.capacity_sectors.is_err();
+    let was_refused = shared.is_refused.swap(is_refused, Ordering::Relaxed);
+    let is_news = has_new_size
+        || heard.has_new_limits()
+        || heard.has_new_cache_type()
+        || (is_refused && !was_refused);
+    if is_news && may_log(disk) {
         log_changes(dev, disk, &heard, has_new_size);
     }
-    Ok(is_new)
 }
 
 fn log_changes(dev: &Device<Bound>, disk: &GenDisk<Disks>, heard: &Heard, has_new_size: bool) {
-    if has_new_size {
-        log_size(dev, disk, "new size: ", heard.capacity_sectors);
+    match &heard.capacity_sectors {
+        Ok(sectors) if has_new_size => log_size(dev, disk, "new size: ", *sectors),
+        Ok(_) => {}
+        Err(reason) => dev_err!(dev, "[{}] {}\n", disk.name(), reason),
     }
     if heard.has_new_limits() {
         match heard.now.limits.shortfall(&heard.before.limits) {
@@ -72,7 +71,7 @@ fn log_changes(dev: &Device<Bound>, disk: &GenDisk<Disks>, heard: &Heard, has_ne
 }
 
 /// Returns whether the log may have one more line that a device can cause at will.
-pub(crate) fn may_log(disk: &GenDisk<Disks>) -> bool {
+fn may_log(disk: &GenDisk<Disks>) -> bool {
     disk.queue_data().log_limit.allows(c"virtio_blk")
 }
 
@@ -82,7 +81,7 @@ pub(crate) fn take_over(disk: &GenDisk<Disks>) {
     match shared.settings.take_over(disk) {
         Err(error) if may_log(disk) => dev_err!(
             shared.dev,
-            "[{}] new limits are not used: {:?}\n",
+            "[{}] new limits or cache type are not used: {:?}\n",
             disk.name(),
             error
         ),

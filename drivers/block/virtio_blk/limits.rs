@@ -284,6 +284,15 @@ impl Limits {
         })
     }
 
+    /// Returns whether requests have to be others, whatever the size of the disk.
+    pub fn differ(&self, other: &Self) -> bool {
+        let of_its_size = Self {
+            capacity_sectors: self.capacity_sectors,
+            ..*other
+        };
+        *self != of_its_size
+    }
+
     /// Returns what a device takes less of than it took `before`, by the name of the field, if there
     /// is such a thing. What has no part in requests may be another.
     pub fn shortfall(&self, before: &Self) -> Option<&'static str> {

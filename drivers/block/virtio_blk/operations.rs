@@ -76,6 +76,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     /// Whether the device took no writes when it was last looked at, before it was used.
     pub(crate) is_read_only: AtomicBool,
+    /// Whether the device's last word was not followed, so that the log has it once.
+    pub(crate) is_refused: AtomicBool,
     /// Lets the log have what the device can cause at will.
     #[pin]
     pub(crate) log_limit: RateLimit,

@@ -8,7 +8,8 @@
 
 use blk_mq::{
     GenDisk,
-    QueueLimits, //
+    QueueLimits,
+    Status, //
 };
 use kernel::{
     device::Bound,
@@ -165,69 +166,108 @@ impl Settings {
         self.progress.lock().told()
     }
 
+    /// Returns whether there is something to be taken over.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.progress.lock().is_behind()
+    }
+
     /// Listens to the device again, which has said that something has changed (BLK-OP-1). Returns
     /// nothing if it was reset meanwhile, after which it says so again. Sleeps.
+    pub(crate) fn listen(&self, dev: &Device<Bound>) -> Option<Heard> {
+        let mut progress = self.progress.lock();
+        let config = Config::read(dev, self.features);
+        if dev.is_gone() {
+            return None;
+        }
+        let before = progress.told();
+        let result = config
+            .map_err(|_| NotFollowed::Unreadable)
+            .and_then(|config| {
+                // That is so, whatever is wrong with the rest.
+                progress.hear_write_cache(config.has_write_cache);
+                progress.hear_limits(self.follow_limits(&config)?);
+                Ok(config.device.capacity_sectors)
+            });
+        Some(Heard {
+            before,
+            now: progress.told(),
+            capacity_sectors: result,
+        })
+    }
+
+    /// Returns the limits by which a disk in use can go.
     ///
     /// # Errors
     ///
     /// Nothing of a configuration is followed that makes no sense, or of which a field is another that
     /// cannot become so while the disk is in use.
-    pub(crate) fn listen(&self, dev: &Device<Bound>) -> Result<Option<Heard>, NotFollowed> {
-        let mut progress = self.progress.lock();
-        let config = Config::read(dev, self.features);
-        if dev.is_gone() {
-            return Ok(None);
-        }
-        let config = config.map_err(|_| NotFollowed::Unreadable)?;
+    fn follow_limits(&self, config: &Config) -> Result<Limits, NotFollowed> {
         let limits = Limits::new(&config.device, &self.bounds.queue, &self.bounds.kernel)
             .map_err(NotFollowed::Refused)?;
         let limits = limits.within(&self.first).map_err(NotFollowed::Fixed)?;
         if limits.zones.is_some() && limits.capacity_sectors > self.first.capacity_sectors {
             return Err(NotFollowed::MoreZones);
         }
-        let now = Told {
-            limits,
-            has_write_cache: config.has_write_cache,
-        };
-        Ok(Some(Heard {
-            capacity_sectors: config.device.capacity_sectors,
-            before: progress.hear(now),
-            now,
-        }))
+        Ok(limits)
     }
 
     /// Has the block layer go by what the device said last. Waits for requests.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the block layer does not take it, and as [`ask`] if a flush is needed before and fails;
-    /// then the block layer goes by what it did before.
+    /// `EINVAL` if the block layer does not take it; then it goes by what it did before. As [`ask`] if a
+    /// flush is needed and fails; then flushes are sent as before, and [`is_behind`](Self::is_behind)
+    /// remains so.
     pub(crate) fn take_over(&self, disk: &GenDisk<Disks>) -> Result {
         let _turn = self.taking_over.lock();
-        self.change_over(disk, false)
+        self.change_over(disk)
     }
 
-    /// As [`take_over`](Self::take_over), for whoever has `taking_over`; flushes are sent in any case if
-    /// `with_flushes`.
-    fn change_over(&self, disk: &GenDisk<Disks>, with_flushes: bool) -> Result {
-        // While an update waits for requests, sysfs cannot show limits. So those are waited for before it
-        // that are in flight now; what comes between has been sent to a device that answers.
-        drop(disk.freeze());
-        let next = self.progress.lock().begin(with_flushes);
-        let result = self.put_in_force(disk, next);
-        self.progress.lock().end(result.is_ok());
-        result
-    }
-
-    fn put_in_force(&self, disk: &GenDisk<Disks>, next: Told) -> Result {
-        if self.progress.lock().stops_flushes() {
-            // What was written while the device cached has not become safe by that (BLK-WCE-2).
-            ask(disk, Kind::Flush, 0, None)?.to_result()?;
+    /// As [`take_over`](Self::take_over), for whoever has `taking_over`.
+    fn change_over(&self, disk: &GenDisk<Disks>) -> Result {
+        if self.told().has_write_cache {
+            self.put_in_force(disk, false)?;
+            // What had no flush before that gets one now.
+            self.flush(disk)
+        } else {
+            // What was written while the device cached has not become safe by its end (BLK-WCE-2).
+            let flushed = self.flush(disk);
+            self.put_in_force(disk, false)?;
+            flushed
         }
+    }
+
+    /// Has the block layer go by [`Progress::next`]. Waits for requests.
+    fn put_in_force(&self, disk: &GenDisk<Disks>, with_flushes: bool) -> Result {
+        if !self.progress.lock().is_next_new(with_flushes) {
+            return Ok(());
+        }
+        // While an update waits for requests, sysfs cannot show limits. Most of them are waited for before.
+        drop(disk.freeze());
+        let mut before = None;
         disk.update_limits(|queue| {
+            let mut progress = self.progress.lock();
+            let next = progress.next(with_flushes);
+            before = Some(progress.put_in_force(next));
             next.put_into(queue);
             Ok(())
         })
+        .inspect_err(|_| {
+            if let Some(before) = before {
+                self.progress.lock().put_in_force(before);
+            }
+        })
+    }
+
+    /// Sends a flush if one is due, for what has been written by now. Waits for requests.
+    fn flush(&self, disk: &GenDisk<Disks>) -> Result {
+        if !self.progress.lock().take_flush() {
+            return Ok(());
+        }
+        drop(disk.freeze());
+        ask(disk, Kind::Flush, 0, None)
+            .and_then(Status::to_result)
+            .inspect_err(|_| self.progress.lock().needs_flush())
     }
 
     /// Looks whether a device that was reset, and is not used again yet, still takes what it took before
@@ -257,18 +297,20 @@ impl Settings {
     /// `EIO` if the device is out of use, as while it is reset; as [`Device::try_bound`],
     /// [`Config::set_write_cache`] and [`take_over`](Self::take_over).
     pub(crate) fn set_write_cache(&self, disk: &GenDisk<Disks>, wanted: bool) -> Result {
+        // Before anything is waited for, which must not keep the device from being unbound.
+        drop(disk.queue_data().dev.try_bound()?);
         let _turn = self.taking_over.lock();
         if wanted {
-            // Flushes come before the cache that needs them, and go after it.
-            self.change_over(disk, true)?;
+            // Flushes come before the cache that needs them. A write that waits for the queue meanwhile
+            // has lost its own, whatever the driver; what has come through by the end is flushed then.
+            self.put_in_force(disk, true)?;
         }
         let asked = self.ask_for_write_cache(&disk.queue_data().dev, wanted);
-        let done = self.change_over(disk, false);
+        let done = self.change_over(disk);
         asked.and(done)
     }
 
     fn ask_for_write_cache(&self, dev: &Device, wanted: bool) -> Result {
-        // Not for longer than this is the device kept from being unbound.
         let dev = &*dev.try_bound()?;
         let mut progress = self.progress.lock();
         if dev.is_gone() {
@@ -294,37 +336,32 @@ impl Settings {
             return Ok(());
         }
         let mut progress = self.progress.lock();
-        let sends_flushes = progress.sends_flushes();
-        let wanted = sends_flushes && progress.told().has_write_cache;
-        if Config::set_write_cache(dev, self.features, wanted)? {
-            if !sends_flushes {
-                dev_err!(dev, "device does not write through any more\n");
-                return Err(EIO);
-            }
-            progress.hear_write_cache(true);
+        let wanted = progress.sends_flushes() && progress.told().has_write_cache;
+        let has_write_cache = Config::set_write_cache(dev, self.features, wanted)?;
+        if has_write_cache && !progress.sends_flushes() {
+            dev_err!(dev, "device does not write through any more\n");
+            return Err(EIO);
         }
+        progress.hear_write_cache(has_write_cache);
         Ok(())
     }
 }
 
 /// What a device said, compared with what it had said before.
 pub(crate) struct Heard {
-    /// The capacity, in sectors, also what is no whole block at the end.
-    pub(crate) capacity_sectors: u64,
     /// What it had said before.
     pub(crate) before: Told,
-    /// What it says now.
+    /// What it says now, as far as that is followed.
     pub(crate) now: Told,
+    /// The capacity, in sectors, also what is no whole block at the end; or why limits and size are not
+    /// followed.
+    pub(crate) capacity_sectors: Result<u64, NotFollowed>,
 }
 
 impl Heard {
     /// Returns whether the device takes other requests, whatever the size of the disk.
     pub(crate) fn has_new_limits(&self) -> bool {
-        let before = Limits {
-            capacity_sectors: self.now.limits.capacity_sectors,
-            ..self.before.limits
-        };
-        before != self.now.limits
+        self.before.limits.differ(&self.now.limits)
     }
 
     /// Returns whether the device caches now what it did not, or the other way round.

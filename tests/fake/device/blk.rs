@@ -81,8 +81,10 @@ pub trait Store {
     /// Copies bytes in; the caller has checked the range. Returns whether there was room.
     fn write(&mut self, offset: u64, bytes: &[u8]) -> bool;
 
-    /// Makes all stable that was written.
-    fn flush(&mut self) {}
+    /// Makes all stable that was written. Returns whether it has.
+    fn flush(&mut self) -> bool {
+        true
+    }
 
     /// Forgets bytes, which read as zeroes from then on; the caller has checked the range.
     fn forget(&mut self, offset: u64, len: u64);
@@ -383,10 +385,8 @@ fn work<M: Memory>(
                 Err(status) => (status, 0),
             }
         }
-        FLUSH => {
-            store.flush();
-            (OK, 0)
-        }
+        FLUSH if store.flush() => (OK, 0),
+        FLUSH => (IOERR, 0),
         GET_ID if room >= ID_BYTES => {
             let done = request.put(0, serial);
             (if done { OK } else { IOERR }, ID_BYTES)

@@ -93,6 +93,8 @@ pub struct Registers {
     accepted: [u64; 2],
     config: [u8; CONFIG_MAX],
     config_len: usize,
+    /// A byte of the configuration, and what it is after a reset.
+    at_reset: Option<(usize, u8)>,
     generation: u32,
     resets: u32,
     was_read_back: bool,
@@ -109,6 +111,7 @@ impl Registers {
             accepted: [0; 2],
             config: [0; CONFIG_MAX],
             config_len: config.len().min(CONFIG_MAX),
+            at_reset: None,
             generation: 0,
             resets: 0,
             was_read_back: false,
@@ -119,6 +122,12 @@ impl Registers {
             *to = *from;
         }
         this
+    }
+
+    /// Has a byte of the configuration be after each reset what it is now, whoever changes it meanwhile.
+    pub fn resetting(self, offset: usize) -> Self {
+        let at_reset = self.config.get(offset).map(|&byte| (offset, byte));
+        Self { at_reset, ..self }
     }
 
     /// What the driver has done wrong so far.
@@ -213,6 +222,9 @@ impl Registers {
         if self.fault == Fault::FeaturesShrink && self.resets > 1 {
             let [low, _] = &mut self.offered;
             *low &= 1 << VERSION_1;
+        }
+        if let Some((offset, byte)) = self.at_reset {
+            self.put_config(offset, &[byte]);
         }
         self.status = 0;
         self.accepted = [0; 2];

@@ -43,6 +43,12 @@ mod beyond_c {
         vm.wait_until(10, "[ -b /dev/vda ]");
     }
 
+    /// Writes 16 KiB, and asks for no flush.
+    #[track_caller]
+    fn write(vm: &mut Vm) {
+        vm.ok("dd if=/dev/zero of=/dev/vda bs=4k count=4 oflag=direct 2>/dev/null");
+    }
+
     /// Starts a read that the disk does not end.
     #[track_caller]
     fn hold_a_read(vm: &mut Vm) {
@@ -86,8 +92,11 @@ mod beyond_c {
         vm.ok("echo 64 > /sys/block/vda/queue/max_sectors_kb");
         tell(&mut vm, "seg_max", 4);
         tell(&mut vm, "writeback", 1);
+        // Nobody knows yet that this needs a flush.
+        write(&mut vm);
         tell(&mut vm, "changed", 1);
         wait_for_segments(&mut vm, 4);
+        vm.wait_until(10, "grep -qx 0 /sys/kernel/debug/virtio_fake.0/volatile");
         assert_eq!(queue(&mut vm, "write_cache"), "write back");
         assert_eq!(vm.ok("cat /sys/block/vda/cache_type"), "write back");
         assert_eq!(queue(&mut vm, "max_sectors_kb"), "64");
@@ -98,6 +107,7 @@ mod beyond_c {
         tell(&mut vm, "needs_reset", 1);
         vm.wait_until(10, "dmesg | grep -q 'device was reset and is used again'");
         vm.roundtrip("vda");
+        assert_eq!(says(&mut vm, "writeback"), "1");
         assert_eq!(queue(&mut vm, "write_cache"), "write back");
         assert_eq!(lines(&mut vm, "[vda] new limits, smaller: seg_max"), 1);
         assert_eq!(lines(&mut vm, "[vda] new cache type: write back"), 1);
@@ -122,17 +132,17 @@ mod beyond_c {
         assert_eq!(lines(&mut vm, "device does not answer"), 1);
     }
 
-    /// K25: flushes are sent before the device caches, and until it does not any more, whatever happens
+    /// K70, K78, BLK-WCE-1: flushes are sent before the device caches, and until it does not any more, whatever happens
     /// to the device meanwhile. Otherwise who syncs in between would not be told the truth.
     #[test]
     fn there_is_no_cache_without_flushes() {
         let mut vm = Guest::new().checking_leaks().cpus(2).boot();
         vm.expect("device needs a reset");
-        load_disk(&mut vm, "");
+        load_disk(&mut vm, "writeback=1");
         for with_reset in [false, true] {
             for (from, to, cache) in [
-                ("write through", "write back", "1"),
                 ("write back", "write through", "0"),
+                ("write through", "write back", "1"),
             ] {
                 hold_a_read(&mut vm);
                 vm.spawn("store", &format!("echo {to} > /sys/block/vda/cache_type"));
@@ -162,7 +172,7 @@ mod beyond_c {
         load_disk(&mut vm, "");
         for who in ["driver", "device"] {
             vm.ok("echo write back > /sys/block/vda/cache_type");
-            vm.ok("dd if=/dev/zero of=/dev/vda bs=4k count=4 oflag=direct 2>/dev/null");
+            write(&mut vm);
             assert_eq!(says(&mut vm, "volatile"), "16384", "{who}");
             if who == "driver" {
                 vm.ok("echo write through > /sys/block/vda/cache_type");
@@ -176,20 +186,23 @@ mod beyond_c {
             );
             assert_eq!(says(&mut vm, "volatile"), "0", "{who}");
         }
-        vm.ok("dd if=/dev/zero of=/dev/vda bs=4k count=4 oflag=direct 2>/dev/null");
+        write(&mut vm);
         assert_eq!(says(&mut vm, "volatile"), "0");
         unload(&mut vm);
     }
 
     /// U17: a device that caches of its own accord does not after a reset, as long as the block layer
-    /// sends no flushes.
+    /// sends no flushes. What it has cached is flushed.
     #[test]
     fn a_reset_ends_a_cache_without_flushes() {
         let mut vm = Guest::new().checking_leaks().cpus(2).boot();
         vm.expect("device needs a reset");
-        load_disk(&mut vm, "");
-        hold_a_read(&mut vm);
+        load_disk(&mut vm, "writeback=1");
+        vm.ok("echo write through > /sys/block/vda/cache_type");
         tell(&mut vm, "writeback", 1);
+        write(&mut vm);
+        assert_eq!(says(&mut vm, "volatile"), "16384");
+        hold_a_read(&mut vm);
         tell(&mut vm, "changed", 1);
         vm.wait_until(10, IS_FREEZING);
         assert_eq!(queue(&mut vm, "write_cache"), "write through");
@@ -197,12 +210,35 @@ mod beyond_c {
         wait_for_reset(&mut vm);
         assert_eq!(says(&mut vm, "writeback"), "0");
         release_the_read(&mut vm);
-        vm.wait_until(10, "grep -qx 'write through' /sys/block/vda/cache_type");
+        vm.wait_until(10, "grep -qx 0 /sys/kernel/debug/virtio_fake.0/volatile");
+        assert_eq!(queue(&mut vm, "write_cache"), "write through");
+        assert_eq!(vm.ok("cat /sys/block/vda/cache_type"), "write through");
+        vm.roundtrip("vda");
+        unload(&mut vm);
+    }
+
+    /// U17: as long as what was cached cannot be flushed, the block layer sends flushes. Other limits do
+    /// not wait for that.
+    #[test]
+    fn a_flush_that_fails_is_tried_again() {
+        let mut vm = Guest::new().checking_leaks().boot();
+        vm.expect("new limits or cache type are not used: ");
+        load_disk(&mut vm, "writeback=1");
+        write(&mut vm);
+        tell(&mut vm, "fail_flush", 1);
+        let error = vm.fails("echo write through > /sys/block/vda/cache_type");
+        assert!(error.contains("I/O error"), "{error}");
+        tell(&mut vm, "seg_max", 4);
+        tell(&mut vm, "changed", 1);
+        wait_for_segments(&mut vm, 4);
+        assert_eq!(queue(&mut vm, "write_cache"), "write back");
+        tell(&mut vm, "fail_flush", 0);
+        tell(&mut vm, "changed", 1);
         vm.wait_until(
             10,
             "grep -qx 'write through' /sys/block/vda/queue/write_cache",
         );
-        vm.roundtrip("vda");
+        assert_eq!(says(&mut vm, "volatile"), "0");
         unload(&mut vm);
     }
 
@@ -247,7 +283,7 @@ mod beyond_c {
     }
 
     /// U17: what a disk in use cannot follow is not followed, nor what comes with it, and the log has
-    /// it once.
+    /// it once. But a cache needs flushes in any case.
     #[test]
     fn other_blocks_are_not_followed() {
         let mut vm = Guest::new().checking_leaks().boot();
@@ -255,10 +291,12 @@ mod beyond_c {
         load_disk(&mut vm, "blk_size=512");
         tell(&mut vm, "capacity", 8192);
         tell(&mut vm, "blk_size", 4096);
+        tell(&mut vm, "writeback", 1);
         for _ in 0..5 {
             tell(&mut vm, "changed", 1);
             vm.wait_until(10, "dmesg | grep -q 'which is not followed'");
         }
+        vm.wait_until(10, "grep -qx 'write back' /sys/block/vda/queue/write_cache");
         assert_eq!(queue(&mut vm, "logical_block_size"), "512");
         assert_eq!(vm.ok("cat /sys/block/vda/size"), "16384");
         vm.roundtrip("vda");
