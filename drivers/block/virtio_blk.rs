@@ -250,6 +250,8 @@ impl virtio::Driver for VirtioBlk {
         }
         // What is dirty is written now, which must not take for ever.
         data.queues.retire();
+        // A flush may be due, and the work is not done any more.
+        changes::take_over(&disk);
         drop(disk);
     }
 }

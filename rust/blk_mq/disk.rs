@@ -125,21 +125,25 @@ impl<O: Operations> GenDisk<O> {
         unsafe { (*self.queue()).limits.features & bindings::RUST_EXT_BLK_FEAT_ZONED != 0 }
     }
 
-    /// Changes limits, after all requests in flight have ended; others wait meanwhile. No request is in
-    /// flight while `change` runs, which must not do this again, or wait for requests.
+    /// Changes limits, after all requests in flight have ended; others wait until the guard is dropped, so
+    /// that the caller can tell first who goes by them. `change` must not do this again, or wait for
+    /// requests.
     ///
     /// # Errors
     ///
     /// What `change` returns, or `EINVAL` if the limits make no sense or [`Features::ZONED`] changes;
     /// then nothing changes.
-    pub fn update_limits(&self, change: impl FnOnce(&mut QueueLimits) -> Result) -> Result {
+    pub fn update_limits(
+        &self,
+        change: impl FnOnce(&mut QueueLimits) -> Result,
+    ) -> Result<FreezeGuard<'_, O>> {
         let mut lim = QueueLimits::new().to_raw();
 
         // SAFETY: The queue is valid. The lock that this takes is released below.
         unsafe { bindings::rust_ext_blk_limits_start_update(self.queue(), &mut lim) };
 
         // After that, as C code does it.
-        let _frozen = self.freeze();
+        let frozen = self.freeze();
         let limits = QueueLimits::from_raw(&mut lim);
         let was_zoned = limits.features().contains(Features::ZONED);
         let changed = change(limits).and_then(|()| limits.check()).and_then(|()| {
@@ -157,7 +161,8 @@ impl<O: Operations> GenDisk<O> {
             return Err(error);
         }
         // SAFETY: An update has been started.
-        to_result(unsafe { bindings::queue_limits_commit_update(self.queue(), &mut lim) })
+        to_result(unsafe { bindings::queue_limits_commit_update(self.queue(), &mut lim) })?;
+        Ok(frozen)
     }
 
     /// Has all further I/O fail at once: the device is gone. Openers learn of it.

@@ -442,6 +442,7 @@ impl Fake {
         drop(self.device);
         machine.finish();
         pr_info!("largest list: {} areas\n", machine.nature().largest_list());
+        pr_info!("in the cache: {} bytes\n", machine.nature().volatile());
         let complaints = machine.complaints();
         if complaints != device::registers::Complaints::NONE {
             pr_err!("driver has broken rules: {:?}\n", complaints);

@@ -24,33 +24,30 @@ pub(crate) fn follow_read_only(disk: &GenDisk<Disks>) {
     disk.set_read_only(disk.queue_data().is_read_only.load(Ordering::Relaxed));
 }
 
-/// Gives a disk the size that its device has now, and listens to what else has changed. Sleeps.
+/// Gives a disk the size that its device has now, if that can be followed, and listens to what else has changed. Sleeps.
 pub(crate) fn follow(dev: &Device<Bound>, disk: &GenDisk<Disks>) {
     let shared = disk.queue_data();
     let Some(heard) = shared.settings.listen(dev) else {
         return;
     };
     let sectors = heard.now.limits.capacity_sectors;
-    let has_new_size = sectors != disk.capacity();
+    let is_refused = heard.capacity_sectors.is_err();
+    let has_new_size = !is_refused && sectors != disk.capacity();
     if has_new_size {
         disk.set_capacity_and_notify(sectors);
     }
-    let is_refused = heard.capacity_sectors.is_err();
     let was_refused = shared.is_refused.swap(is_refused, Ordering::Relaxed);
-    let is_news = has_new_size
-        || heard.has_new_limits()
-        || heard.has_new_cache_type()
-        || (is_refused && !was_refused);
-    if is_news && may_log(disk) {
-        log_changes(dev, disk, &heard, has_new_size);
+    let is_news = has_new_size || (is_refused && !was_refused);
+    if (is_news || heard.has_new_limits() || heard.has_new_cache_type()) && may_log(disk) {
+        log_changes(dev, disk, &heard, is_news);
     }
 }
 
-fn log_changes(dev: &Device<Bound>, disk: &GenDisk<Disks>, heard: &Heard, has_new_size: bool) {
+fn log_changes(dev: &Device<Bound>, disk: &GenDisk<Disks>, heard: &Heard, is_news: bool) {
     match &heard.capacity_sectors {
-        Ok(sectors) if has_new_size => log_size(dev, disk, "new size: ", *sectors),
-        Ok(_) => {}
-        Err(reason) => dev_err!(dev, "[{}] {}\n", disk.name(), reason),
+        Ok(sectors) if is_news => log_size(dev, disk, "new size: ", *sectors),
+        Err(reason) if is_news => dev_err!(dev, "[{}] {}\n", disk.name(), reason),
+        _ => {}
     }
     if heard.has_new_limits() {
         match heard.now.limits.shortfall(&heard.before.limits) {
@@ -78,14 +75,17 @@ fn may_log(disk: &GenDisk<Disks>) -> bool {
 /// Has the block layer go by what a device said last. Waits for requests.
 pub(crate) fn take_over(disk: &GenDisk<Disks>) {
     let shared = disk.queue_data();
-    match shared.settings.take_over(disk) {
-        Err(error) if may_log(disk) => dev_err!(
-            shared.dev,
-            "[{}] new limits or cache type are not used: {:?}\n",
-            disk.name(),
-            error
-        ),
-        _ => {}
+    if let Err(error) = shared.settings.take_over(disk) {
+        // A device that has gone, or is being taken off, is no news.
+        let is_there = shared.dev.try_bound().is_ok_and(|dev| !dev.is_gone());
+        if is_there && may_log(disk) {
+            dev_err!(
+                shared.dev,
+                "[{}] new limits or cache type are not used: {:?}\n",
+                disk.name(),
+                error
+            );
+        }
     }
 }
 

@@ -16,13 +16,6 @@ pub struct Told {
     pub has_write_cache: bool,
 }
 
-impl Told {
-    /// Returns whether this is another thing for the block layer, whatever the size of the disk.
-    fn differs(&self, other: &Self) -> bool {
-        self.limits.differ(&other.limits) || self.has_write_cache != other.has_write_cache
-    }
-}
-
 /// What the device has said, and how far the block layer has come with it.
 #[derive(Debug)]
 pub struct Progress {
@@ -30,8 +23,12 @@ pub struct Progress {
     told: Told,
     /// What the block layer goes by.
     in_force: Told,
-    /// Whether the device may have cached what no flush was sent for, or will be.
-    is_flush_due: bool,
+    /// How often the device may have begun or ended to cache. This wraps, as do the others.
+    changes: u32,
+    /// Up to which of these changes a flush was sent.
+    tried: u32,
+    /// Up to which of them one has succeeded, so that nothing is cached that has had none.
+    flushed: u32,
 }
 
 impl Progress {
@@ -40,7 +37,9 @@ impl Progress {
         Self {
             told: made_with,
             in_force: made_with,
-            is_flush_due: false,
+            changes: 0,
+            tried: 0,
+            flushed: 0,
         }
     }
 
@@ -58,45 +57,51 @@ impl Progress {
     pub fn hear_write_cache(&mut self, has_write_cache: bool) {
         if self.told.has_write_cache != has_write_cache {
             self.told.has_write_cache = has_write_cache;
-            self.is_flush_due = true;
+            self.note_change();
         }
     }
 
-    /// Returns what the block layer is to go by: what the device said last, with flushes in any case if
-    /// `with_flushes`, or if it sends them and one is still due.
-    pub fn next(&self, with_flushes: bool) -> Told {
-        let keeps_flushes = self.in_force.has_write_cache && self.is_flush_due;
-        Told {
-            has_write_cache: self.told.has_write_cache || with_flushes || keeps_flushes,
+    /// Notes that the device may begin or end to cache, whatever it says then.
+    pub fn note_change(&mut self) {
+        self.changes = self.changes.wrapping_add(1);
+    }
+
+    /// Returns what the block layer is to go by, if it does not yet: what the device said last, with
+    /// flushes in any case if `with_flushes`, or if one is due.
+    pub fn next(&self, with_flushes: bool) -> Option<Told> {
+        let is_flush_due = self.changes != self.flushed;
+        let has_write_cache = self.told.has_write_cache || with_flushes || is_flush_due;
+        let next = Told {
+            has_write_cache,
             ..self.told
-        }
+        };
+        let is_new = self.in_force.limits.differ(&next.limits)
+            || self.in_force.has_write_cache != has_write_cache;
+        is_new.then_some(next)
     }
 
-    /// Returns whether the block layer goes by something else than [`next`](Self::next) says.
-    pub fn is_next_new(&self, with_flushes: bool) -> bool {
-        self.next(with_flushes).differs(&self.in_force)
+    /// Takes what the block layer goes by from now on. No request is in flight.
+    pub fn put_in_force(&mut self, next: Told) {
+        self.in_force = next;
     }
 
-    /// Returns whether there is something to be done about what the device has said.
+    /// Returns whether there is something to be done about what the device has said, that has not been
+    /// tried yet.
     pub fn is_behind(&self) -> bool {
-        self.told.differs(&self.in_force) || self.is_flush_due
+        self.in_force.limits.differ(&self.told.limits) || self.changes != self.tried
     }
 
-    /// Takes what the block layer goes by from now on, and returns what that was before. No request is in
-    /// flight.
-    pub fn put_in_force(&mut self, now: Told) -> Told {
-        core::mem::replace(&mut self.in_force, now)
+    /// Returns for [`flushed`](Self::flushed) up to where a flush is due that the caller sends now; nothing
+    /// if none is.
+    pub fn try_flush(&mut self) -> Option<u32> {
+        let is_due = self.changes != self.flushed;
+        self.tried = self.changes;
+        is_due.then_some(self.changes)
     }
 
-    /// Returns, once, whether a flush is due. Whoever asks sends it, or else calls
-    /// [`needs_flush`](Self::needs_flush).
-    pub fn take_flush(&mut self) -> bool {
-        core::mem::take(&mut self.is_flush_due)
-    }
-
-    /// Has a flush be due.
-    pub fn needs_flush(&mut self) {
-        self.is_flush_due = true;
+    /// Takes that a flush has succeeded.
+    pub fn flushed(&mut self, up_to: u32) {
+        self.flushed = up_to;
     }
 
     /// Holds a device that was reset, and takes `now`, to what requests in flight were made for. What it has

@@ -8,8 +8,7 @@
 
 use blk_mq::{
     GenDisk,
-    QueueLimits,
-    Status, //
+    QueueLimits, //
 };
 use kernel::{
     device::Bound,
@@ -216,8 +215,8 @@ impl Settings {
     /// # Errors
     ///
     /// `EINVAL` if the block layer does not take it; then it goes by what it did before. As [`ask`] if a
-    /// flush is needed and fails; then flushes are sent as before, and [`is_behind`](Self::is_behind)
-    /// remains so.
+    /// flush is needed and fails; then the block layer sends flushes, and this one is sent again when the
+    /// cache changes once more, or is asked for.
     pub(crate) fn take_over(&self, disk: &GenDisk<Disks>) -> Result {
         let _turn = self.taking_over.lock();
         self.change_over(disk)
@@ -226,48 +225,43 @@ impl Settings {
     /// As [`take_over`](Self::take_over), for whoever has `taking_over`.
     fn change_over(&self, disk: &GenDisk<Disks>) -> Result {
         if self.told().has_write_cache {
-            self.put_in_force(disk, false)?;
+            let done = self.put_in_force(disk, false);
             // What had no flush before that gets one now.
-            self.flush(disk)
+            self.flush(disk).and(done)
         } else {
             // What was written while the device cached has not become safe by its end (BLK-WCE-2).
             let flushed = self.flush(disk);
-            self.put_in_force(disk, false)?;
-            flushed
+            self.put_in_force(disk, false).and(flushed)
         }
     }
 
     /// Has the block layer go by [`Progress::next`]. Waits for requests.
     fn put_in_force(&self, disk: &GenDisk<Disks>, with_flushes: bool) -> Result {
-        if !self.progress.lock().is_next_new(with_flushes) {
+        if self.progress.lock().next(with_flushes).is_none() {
             return Ok(());
         }
         // While an update waits for requests, sysfs cannot show limits. Most of them are waited for before.
         drop(disk.freeze());
-        let mut before = None;
-        disk.update_limits(|queue| {
-            let mut progress = self.progress.lock();
-            let next = progress.next(with_flushes);
-            before = Some(progress.put_in_force(next));
+        let Some(next) = self.progress.lock().next(with_flushes) else {
+            return Ok(());
+        };
+        let _frozen = disk.update_limits(|queue| {
             next.put_into(queue);
             Ok(())
-        })
-        .inspect_err(|_| {
-            if let Some(before) = before {
-                self.progress.lock().put_in_force(before);
-            }
-        })
+        })?;
+        self.progress.lock().put_in_force(next);
+        Ok(())
     }
 
     /// Sends a flush if one is due, for what has been written by now. Waits for requests.
     fn flush(&self, disk: &GenDisk<Disks>) -> Result {
-        if !self.progress.lock().take_flush() {
+        let Some(up_to) = self.progress.lock().try_flush() else {
             return Ok(());
-        }
+        };
         drop(disk.freeze());
-        ask(disk, Kind::Flush, 0, None)
-            .and_then(Status::to_result)
-            .inspect_err(|_| self.progress.lock().needs_flush())
+        ask(disk, Kind::Flush, 0, None)?.to_result()?;
+        self.progress.lock().flushed(up_to);
+        Ok(())
     }
 
     /// Looks whether a device that was reset, and is not used again yet, still takes what it took before
@@ -316,6 +310,7 @@ impl Settings {
         if dev.is_gone() {
             return Err(EIO);
         }
+        progress.note_change();
         let has_write_cache = Config::set_write_cache(dev, self.features, wanted)?;
         // One that was reset meanwhile has forgotten what it was asked for.
         if dev.is_gone() {

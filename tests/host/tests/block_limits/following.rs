@@ -34,9 +34,18 @@ fn told(seg_max: u32, has_write_cache: bool) -> Told {
 fn with_segments(seg_max: u32) -> Progress {
     let mut progress = Progress::new(told(128, false));
     progress.hear_limits(segments(seg_max));
-    progress.put_in_force(progress.next(false));
+    put_in_force(&mut progress, false);
     assert!(!progress.is_behind());
     progress
+}
+
+fn put_in_force(progress: &mut Progress, with_flushes: bool) {
+    progress.put_in_force(progress.next(with_flushes).unwrap());
+}
+
+fn flush(progress: &mut Progress) {
+    let up_to = progress.try_flush().unwrap();
+    progress.flushed(up_to);
 }
 
 fn check_again(progress: &mut Progress, seg_max: u32) -> Result<(), &'static str> {
@@ -66,31 +75,22 @@ fn the_size_is_no_reason_to_change_over() {
         capacity_sectors: 1024,
         ..segments(4)
     });
-    assert!(!progress.is_behind() && !progress.is_next_new(false));
-}
-
-#[test]
-fn what_the_block_layer_refuses_is_not_in_force() {
-    let mut progress = with_segments(4);
-    progress.hear_limits(segments(128));
-    let before = progress.put_in_force(progress.next(false));
-    assert_eq!(before, told(4, false));
-    progress.put_in_force(before);
-    assert!(progress.is_behind());
-    assert_eq!(check_again(&mut progress, 4), Ok(()));
+    assert!(!progress.is_behind());
+    assert_eq!(progress.next(false), None);
 }
 
 #[test]
 fn flushes_come_before_the_cache() {
     let mut progress = Progress::new(told(4, false));
-    assert!(progress.is_next_new(true));
-    progress.put_in_force(progress.next(true));
+    put_in_force(&mut progress, true);
     assert!(progress.sends_flushes());
-    assert!(!progress.is_next_new(true) && progress.is_behind());
+    assert_eq!(progress.next(true), None);
     // The device is asked, and does not cache all the same.
+    progress.note_change();
     progress.hear_write_cache(false);
-    assert!(!progress.take_flush());
-    progress.put_in_force(progress.next(false));
+    flush(&mut progress);
+    assert_eq!(progress.next(false), Some(told(4, false)));
+    put_in_force(&mut progress, false);
     assert!(!progress.sends_flushes() && !progress.is_behind());
 }
 
@@ -100,11 +100,27 @@ fn flushes_go_after_what_was_cached_is_flushed() {
     progress.hear_write_cache(false);
     // Other limits do not wait for that.
     progress.hear_limits(segments(3));
-    assert_eq!(progress.next(false), told(3, true));
-    assert!(progress.take_flush() && !progress.take_flush());
-    assert_eq!(progress.next(false), told(3, false));
-    progress.needs_flush();
-    assert_eq!(progress.next(false), told(3, true));
+    assert_eq!(progress.next(false), Some(told(3, true)));
+    flush(&mut progress);
+    assert_eq!(progress.next(false), Some(told(3, false)));
+}
+
+#[test]
+fn a_flush_that_fails_leaves_it_to_others() {
+    for had_cache in [false, true] {
+        let mut progress = Progress::new(told(4, had_cache));
+        progress.hear_write_cache(!had_cache);
+        progress.hear_write_cache(false);
+        assert!(progress.try_flush().is_some());
+        assert!(!progress.is_behind());
+        if progress.next(false).is_some() {
+            put_in_force(&mut progress, false);
+        }
+        assert!(progress.sends_flushes());
+        // It is still due, for whoever tries.
+        flush(&mut progress);
+        assert_eq!(progress.next(false), Some(told(4, false)));
+    }
 }
 
 #[test]
@@ -112,7 +128,20 @@ fn a_cache_that_came_and_went_is_flushed() {
     let mut progress = Progress::new(told(4, false));
     progress.hear_write_cache(true);
     progress.hear_write_cache(false);
-    assert!(!progress.is_next_new(false) && progress.is_behind());
-    assert!(progress.take_flush());
+    assert!(progress.is_behind());
+    flush(&mut progress);
     assert!(!progress.is_behind());
+    assert_eq!(progress.next(false), None);
+    assert_eq!(progress.try_flush(), None);
+}
+
+#[test]
+fn a_change_during_a_flush_needs_another() {
+    let mut progress = Progress::new(told(4, true));
+    progress.hear_write_cache(false);
+    let first = progress.try_flush().unwrap();
+    progress.hear_write_cache(true);
+    progress.flushed(first);
+    assert!(progress.is_behind());
+    assert_ne!(progress.try_flush(), None);
 }
