@@ -2,11 +2,12 @@
 
 //! What a disk does at a word from outside: files in debugfs, in the directory `virtio_fake.N`.
 //!
-//! Most take a number. `capacity`, `seg_max`, `blk_size` and `writeback` are what the disk says of
-//! itself, and can be read, too; the driver does not hear of a change before something is written to
-//! `changed` or `needs_reset`. `offer` takes a feature bit, which is on offer after the next reset. While
-//! `hold` is not 0, the disk serves no requests, and while `fail_flush` is not, it fails to flush. `volatile` is read: how many bytes were written into the
-//! disk's cache since it was flushed.
+//! Most take a number. `capacity`, `seg_max`, `blk_size` and `writeback` are what the disk says
+//! of itself, and can be read, too; the driver does not hear of a change before something is
+//! written to `changed` or `needs_reset`. `offer` takes a feature bit, which is on offer after
+//! the next reset. While `hold` is not 0, the disk serves no requests, and while `fail_flush` is
+//! not, it fails to flush. `volatile` is read: how many bytes were written into the disk's cache
+//! since it was flushed.
 
 use debugfs_file::{
     Dir,

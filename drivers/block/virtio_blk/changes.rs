@@ -24,7 +24,8 @@ pub(crate) fn follow_read_only(disk: &GenDisk<Disks>) {
     disk.set_read_only(disk.queue_data().is_read_only.load(Ordering::Relaxed));
 }
 
-/// Gives a disk the size that its device has now, if that can be followed, and listens to what else has changed. Sleeps.
+/// Gives a disk the size that its device has now, if that can be followed, and listens to what else has
+/// changed. Sleeps.
 pub(crate) fn follow(dev: &Device<Bound>, disk: &GenDisk<Disks>) {
     let shared = disk.queue_data();
     let Some(heard) = shared.settings.listen(dev) else {

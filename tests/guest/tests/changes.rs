@@ -2,8 +2,9 @@
 
 //! Devices that say other things of themselves while their disk is in use.
 //!
-//! The fake device of `tests/fake` plays them, as told by way of debugfs. Other sizes are in `limits.rs`, disks with zones in `zones.rs`, and what
-//! has changed after a reset in `recovery.rs`.
+//! The fake device of `tests/fake` plays them, as told by way of debugfs. Other sizes are in
+//! `limits.rs`, disks with zones in `zones.rs`, and what has changed after a reset in
+//! `recovery.rs`.
 
 mod beyond_c {
     use guest::{
@@ -132,8 +133,9 @@ mod beyond_c {
         assert_eq!(lines(&mut vm, "device does not answer"), 1);
     }
 
-    /// K70, K78, BLK-WCE-1: flushes are sent before the device caches, and until it does not any more, whatever happens
-    /// to the device meanwhile. Otherwise who syncs in between would not be told the truth.
+    /// K70, K78, BLK-WCE-1: flushes are sent before the device caches, and until it does not any more,
+    /// whatever happens to the device meanwhile. Otherwise who syncs in between would not be told the
+    /// truth.
     #[test]
     fn there_is_no_cache_without_flushes() {
         let mut vm = Guest::new().checking_leaks().cpus(2).boot();
