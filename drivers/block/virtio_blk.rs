@@ -250,7 +250,7 @@ impl virtio::Driver for VirtioBlk {
         }
         // What is dirty is written now, which must not take for ever.
         data.queues.retire();
-        // A flush may be due, and the work is not done any more.
+        // A flush may be due, and nobody schedules the work any more.
         changes::take_over(&disk);
         drop(disk);
     }

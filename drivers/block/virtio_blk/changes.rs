@@ -77,9 +77,9 @@ fn may_log(disk: &GenDisk<Disks>) -> bool {
 pub(crate) fn take_over(disk: &GenDisk<Disks>) {
     let shared = disk.queue_data();
     if let Err(error) = shared.settings.take_over(disk) {
-        // A device that has gone, or is being taken off, is no news.
-        let is_there = shared.dev.try_bound().is_ok_and(|dev| !dev.is_gone());
-        if is_there && may_log(disk) {
+        // That a device which has been given up does nothing is no news.
+        let mut channels = shared.channels.iter();
+        if channels.any(|channel| channel.access().is_some()) && may_log(disk) {
             dev_err!(
                 shared.dev,
                 "[{}] new limits or cache type are not used: {:?}\n",

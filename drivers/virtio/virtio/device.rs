@@ -169,7 +169,8 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
 
 impl Device {
     /// Returns the device as its driver has it, for a file in sysfs that belongs to the driver.
-    /// Sleeps. No driver is bound or taken off while the guard lives.
+    /// Sleeps. No driver is bound or taken off while the guard lives. Only for system calls: whoever else
+    /// called this would be left with a signal pending that nobody takes.
     ///
     /// # Errors
     ///

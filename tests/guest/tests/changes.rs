@@ -250,6 +250,15 @@ mod beyond_c {
         tell(&mut vm, "fail_flush", 0);
         unload(&mut vm);
         assert_eq!(lines(&mut vm, "in the cache: 0 bytes"), 1);
+
+        // If that fails, too, the log has it.
+        load_disk(&mut vm, "writeback=1");
+        write(&mut vm);
+        tell(&mut vm, "fail_flush", 1);
+        vm.fails("echo write through > /sys/block/vda/cache_type");
+        unload(&mut vm);
+        assert_eq!(lines(&mut vm, "are not used"), 1);
+        assert_eq!(lines(&mut vm, "in the cache: 16384 bytes"), 1);
     }
 
     /// U17, U15: a device that was reset is held to what is in use, not to what it has only said.
