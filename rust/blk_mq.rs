@@ -49,6 +49,8 @@ mod foreign;
 mod hw_ctx;
 #[path = "blk_mq/limits.rs"]
 mod limits;
+#[path = "blk_mq/limits_update.rs"]
+mod limits_update;
 #[path = "blk_mq/list.rs"]
 mod list;
 #[path = "blk_mq/live_disks.rs"]
@@ -108,6 +110,7 @@ pub use self::{
         QueueLimits,
         MAX_BLOCK_SIZE, //
     },
+    limits_update::LimitsUpdate,
     list::RequestList,
     live_disks::{
         AwaitedDisks,

@@ -250,7 +250,8 @@ impl virtio::Driver for VirtioBlk {
         }
         // What is dirty is written now, which must not take for ever.
         data.queues.retire();
-        // A flush may be due, and nobody schedules the work any more.
+        // A flush may be due, also one that has failed, and nobody schedules the work any more.
+        disk.queue_data().settings.retry_flush();
         changes::take_over(&disk);
         drop(disk);
     }

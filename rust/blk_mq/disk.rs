@@ -10,9 +10,7 @@ use crate::{
     foreign::Foreign,
     vtable::queue_data,
     Borrowed,
-    Features,
     Operations,
-    QueueLimits,
     TagSet, //
 };
 use bindings_ext as bindings;
@@ -123,46 +121,6 @@ impl<O: Operations> GenDisk<O> {
     pub fn is_zoned(&self) -> bool {
         // SAFETY: The queue is valid; a disk does not get or lose zones.
         unsafe { (*self.queue()).limits.features & bindings::RUST_EXT_BLK_FEAT_ZONED != 0 }
-    }
-
-    /// Changes limits, after all requests in flight have ended; others wait until the guard is dropped, so
-    /// that the caller can tell first who goes by them. `change` must not do this again, or wait for
-    /// requests.
-    ///
-    /// # Errors
-    ///
-    /// What `change` returns, or `EINVAL` if the limits make no sense or [`Features::ZONED`] changes;
-    /// then nothing changes.
-    pub fn update_limits(
-        &self,
-        change: impl FnOnce(&mut QueueLimits) -> Result,
-    ) -> Result<FreezeGuard<'_, O>> {
-        let mut lim = QueueLimits::new().to_raw();
-
-        // SAFETY: The queue is valid. The lock that this takes is released below.
-        unsafe { bindings::rust_ext_blk_limits_start_update(self.queue(), &mut lim) };
-
-        // After that, as C code does it.
-        let frozen = self.freeze();
-        let limits = QueueLimits::from_raw(&mut lim);
-        let was_zoned = limits.features().contains(Features::ZONED);
-        let changed = change(limits).and_then(|()| limits.check()).and_then(|()| {
-            // Zones are set up before a disk is added, or never.
-            if limits.features().contains(Features::ZONED) == was_zoned {
-                Ok(())
-            } else {
-                Err(EINVAL)
-            }
-        });
-
-        if let Err(error) = changed {
-            // SAFETY: An update has been started.
-            unsafe { bindings::rust_ext_blk_limits_cancel_update(self.queue()) };
-            return Err(error);
-        }
-        // SAFETY: An update has been started.
-        to_result(unsafe { bindings::queue_limits_commit_update(self.queue(), &mut lim) })?;
-        Ok(frozen)
     }
 
     /// Has all further I/O fail at once: the device is gone. Openers learn of it.

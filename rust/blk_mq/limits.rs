@@ -174,10 +174,9 @@ impl QueueLimits {
         Self(pin_init::zeroed())
     }
 
-    /// Wraps limits of C code.
-    pub(crate) fn from_raw(raw: &mut bindings::queue_limits) -> &mut Self {
-        // SAFETY: The wrapper is transparent.
-        unsafe { &mut *core::ptr::from_mut(raw).cast() }
+    /// Takes limits of C code.
+    pub(crate) fn from_raw(raw: bindings::queue_limits) -> Self {
+        Self(raw)
     }
 
     /// The limits for C code.

@@ -25,7 +25,7 @@ pub struct Progress {
     in_force: Told,
     /// How often the device may have begun or ended to cache. This wraps, as do the others.
     changes: u32,
-    /// Up to which of these changes a flush was sent.
+    /// Up to which of these changes a flush has ended.
     tried: u32,
     /// Up to which of them one has succeeded, so that nothing is cached that has had none.
     flushed: u32,
@@ -85,23 +85,33 @@ impl Progress {
         self.in_force = next;
     }
 
-    /// Returns whether there is something to be done about what the device has said, that has not been
-    /// tried yet.
+    /// Returns whether there is something to be done: the block layer does not go by
+    /// [`next`](Self::next), or there is a flush to be sent, or on its way.
     pub fn is_behind(&self) -> bool {
-        self.in_force.limits.differ(&self.told.limits) || self.changes != self.tried
+        self.next(false).is_some() || self.changes != self.tried
     }
 
-    /// Returns for [`flushed`](Self::flushed) up to where a flush is due that the caller sends now; nothing
-    /// if none is.
-    pub fn try_flush(&mut self) -> Option<u32> {
-        let is_due = self.changes != self.flushed;
-        self.tried = self.changes;
-        is_due.then_some(self.changes)
+    /// Returns up to which change a flush is to be sent now, for [`flush_ended`](Self::flush_ended). One
+    /// that has failed is not sent again before the next change.
+    ///
+    /// While the device caches and the block layer sends no flushes, none is to be sent: it would miss
+    /// what is written until they begin.
+    pub fn flush_to_send(&self) -> Option<u32> {
+        let would_miss_some = self.told.has_write_cache && !self.in_force.has_write_cache;
+        (self.changes != self.tried && !would_miss_some).then_some(self.changes)
     }
 
-    /// Takes that a flush has succeeded.
-    pub fn flushed(&mut self, up_to: u32) {
-        self.flushed = up_to;
+    /// Takes how a flush has ended.
+    pub fn flush_ended(&mut self, up_to: u32, has_succeeded: bool) {
+        self.tried = up_to;
+        if has_succeeded {
+            self.flushed = up_to;
+        }
+    }
+
+    /// Has a flush that has failed be sent again.
+    pub fn retry_flush(&mut self) {
+        self.tried = self.flushed;
     }
 
     /// Holds a device that was reset, and takes `now`, to what requests in flight were made for. What it has

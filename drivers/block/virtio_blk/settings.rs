@@ -216,7 +216,7 @@ impl Settings {
     ///
     /// `EINVAL` if the block layer does not take it; then it goes by what it did before. As [`ask`] if a
     /// flush is needed and fails; then the block layer sends flushes, and this one is sent again when the
-    /// cache changes once more, or is asked for.
+    /// cache changes once more, or is asked for, or after [`retry_flush`](Self::retry_flush).
     pub(crate) fn take_over(&self, disk: &GenDisk<Disks>) -> Result {
         let _turn = self.taking_over.lock();
         self.change_over(disk)
@@ -224,15 +224,12 @@ impl Settings {
 
     /// As [`take_over`](Self::take_over), for whoever has `taking_over`.
     fn change_over(&self, disk: &GenDisk<Disks>) -> Result {
-        if self.told().has_write_cache {
-            let done = self.put_in_force(disk, false);
-            // What had no flush before that gets one now.
-            self.flush(disk).and(done)
-        } else {
-            // What was written while the device cached has not become safe by its end (BLK-WCE-2).
-            let flushed = self.flush(disk);
-            self.put_in_force(disk, false).and(flushed)
-        }
+        // What was written while the device cached has not become safe by its end (BLK-WCE-2).
+        let before = self.flush(disk);
+        let done = self.put_in_force(disk, false);
+        // What was written before flushes began has had none.
+        let after = self.flush(disk);
+        before.and(done).and(after)
     }
 
     /// Has the block layer go by [`Progress::next`]. Waits for requests.
@@ -242,26 +239,32 @@ impl Settings {
         }
         // While an update waits for requests, sysfs cannot show limits. Most of them are waited for before.
         drop(disk.freeze());
-        let Some(next) = self.progress.lock().next(with_flushes) else {
+        let mut update = disk.start_limits_update();
+        // A device that is reset meanwhile says other things, and is held to what is in force.
+        let mut progress = self.progress.lock();
+        let Some(next) = progress.next(with_flushes) else {
             return Ok(());
         };
-        let _frozen = disk.update_limits(|queue| {
-            next.put_into(queue);
-            Ok(())
-        })?;
-        self.progress.lock().put_in_force(next);
+        next.put_into(&mut update);
+        let _frozen = update.commit()?;
+        progress.put_in_force(next);
         Ok(())
     }
 
     /// Sends a flush if one is due, for what has been written by now. Waits for requests.
     fn flush(&self, disk: &GenDisk<Disks>) -> Result {
-        let Some(up_to) = self.progress.lock().try_flush() else {
+        let Some(up_to) = self.progress.lock().flush_to_send() else {
             return Ok(());
         };
         drop(disk.freeze());
-        ask(disk, Kind::Flush, 0, None)?.to_result()?;
-        self.progress.lock().flushed(up_to);
-        Ok(())
+        let result = ask(disk, Kind::Flush, 0, None).and_then(|status| status.to_result());
+        self.progress.lock().flush_ended(up_to, result.is_ok());
+        result
+    }
+
+    /// Has a flush that has failed be sent again by [`take_over`](Self::take_over).
+    pub(crate) fn retry_flush(&self) {
+        self.progress.lock().retry_flush();
     }
 
     /// Looks whether a device that was reset, and is not used again yet, still takes what it took before

@@ -44,8 +44,13 @@ fn put_in_force(progress: &mut Progress, with_flushes: bool) {
 }
 
 fn flush(progress: &mut Progress) {
-    let up_to = progress.try_flush().unwrap();
-    progress.flushed(up_to);
+    let up_to = progress.flush_to_send().unwrap();
+    progress.flush_ended(up_to, true);
+}
+
+fn fail_to_flush(progress: &mut Progress) {
+    let up_to = progress.flush_to_send().unwrap();
+    progress.flush_ended(up_to, false);
 }
 
 fn check_again(progress: &mut Progress, seg_max: u32) -> Result<(), &'static str> {
@@ -111,16 +116,46 @@ fn a_flush_that_fails_leaves_it_to_others() {
         let mut progress = Progress::new(told(4, had_cache));
         progress.hear_write_cache(!had_cache);
         progress.hear_write_cache(false);
-        assert!(progress.try_flush().is_some());
-        assert!(!progress.is_behind());
-        if progress.next(false).is_some() {
+        fail_to_flush(&mut progress);
+        if !had_cache {
+            assert!(progress.is_behind());
             put_in_force(&mut progress, false);
         }
-        assert!(progress.sends_flushes());
-        // It is still due, for whoever tries.
+        assert!(progress.sends_flushes() && !progress.is_behind());
+        // It is still due, but others have to ask for it.
+        assert_eq!(progress.next(false), None);
+        assert_eq!(progress.flush_to_send(), None);
+        progress.retry_flush();
         flush(&mut progress);
+        assert!(progress.is_behind());
         assert_eq!(progress.next(false), Some(told(4, false)));
     }
+}
+
+#[test]
+fn a_change_has_a_flush_that_failed_sent_again() {
+    let mut progress = Progress::new(told(4, true));
+    progress.hear_write_cache(false);
+    fail_to_flush(&mut progress);
+    progress.note_change();
+    assert!(progress.is_behind());
+    flush(&mut progress);
+    assert_eq!(progress.next(false), Some(told(4, false)));
+    // It is not sent without need.
+    progress.retry_flush();
+    assert_eq!(progress.flush_to_send(), None);
+}
+
+#[test]
+fn no_flush_comes_too_early() {
+    let mut progress = Progress::new(told(4, false));
+    progress.hear_write_cache(true);
+    // What is written now would have none.
+    assert_eq!(progress.flush_to_send(), None);
+    put_in_force(&mut progress, false);
+    assert!(progress.is_behind());
+    flush(&mut progress);
+    assert!(!progress.is_behind());
 }
 
 #[test]
@@ -132,16 +167,17 @@ fn a_cache_that_came_and_went_is_flushed() {
     flush(&mut progress);
     assert!(!progress.is_behind());
     assert_eq!(progress.next(false), None);
-    assert_eq!(progress.try_flush(), None);
+    assert_eq!(progress.flush_to_send(), None);
 }
 
 #[test]
 fn a_change_during_a_flush_needs_another() {
     let mut progress = Progress::new(told(4, true));
     progress.hear_write_cache(false);
-    let first = progress.try_flush().unwrap();
-    progress.hear_write_cache(true);
-    progress.flushed(first);
+    let first = progress.flush_to_send().unwrap();
     assert!(progress.is_behind());
-    assert_ne!(progress.try_flush(), None);
+    progress.hear_write_cache(true);
+    progress.flush_ended(first, true);
+    assert!(progress.is_behind());
+    assert_ne!(progress.flush_to_send(), None);
 }
