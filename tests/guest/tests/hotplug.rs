@@ -167,8 +167,8 @@ fn unbinding_during_io_ends_it_with_an_error() {
     vm.roundtrip("vda");
 }
 
-/// A disk behind a PCI Express slot, whose power the guest can switch off.
-fn guest_with_slot() -> Guest {
+/// A disk in a PCI Express slot, whose power the guest can switch off.
+fn guest_with(in_slot: Disk) -> Guest {
     Guest::new()
         .cpus(2)
         .word("pcie_ports=native")
@@ -177,13 +177,13 @@ fn guest_with_slot() -> Guest {
             "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
         )
         .qemu("-device", "pcie-root-port,id=behind,chassis=1,addr=5")
-        .disk(Disk::blank(16).option("bus=behind"))
+        .disk(in_slot.option("bus=behind"))
 }
 
 /// Native PCI Express hotplug, asked for politely.
 #[test]
 fn a_disk_in_a_pcie_slot_can_be_unplugged_during_io() {
-    let mut vm = guest_with_slot().boot();
+    let mut vm = guest_with(Disk::blank(16)).boot();
     start_io(&mut vm);
     // The attention button's five seconds come before anything happens.
     vm.unplug("disk0", 40);
@@ -223,7 +223,8 @@ END");
     /// Without a word the device is gone: its registers read as ones from one moment to the next.
     #[test]
     fn a_disk_that_vanishes_ends_its_io_with_an_error() {
-        let mut vm = guest_with_slot().boot();
+        // It takes its time, so that it has something in flight at that moment.
+        let mut vm = guest_with(Disk::null(16, 100_000_000)).boot();
         vm.expect("I/O error, dev vda");
         start_io(&mut vm);
         // Slot Control with its interrupt off, then its power off, which makes QEMU take the device
