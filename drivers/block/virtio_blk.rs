@@ -250,9 +250,8 @@ impl virtio::Driver for VirtioBlk {
         }
         // What is dirty is written now, which must not take for ever.
         data.queues.retire();
-        // A flush may be due, also one that has failed, and nobody schedules the work any more.
-        disk.queue_data().settings.retry_flush();
-        changes::take_over(&disk);
+        // A flush may be due, and nobody schedules the work any more.
+        changes::take_over(&disk, true);
         drop(disk);
     }
 }
@@ -387,7 +386,7 @@ fn start<'bound>(
     let disk = disk.add(Some(dev.as_ref()))?;
     let disk = OwnedWork::new(
         disk,
-        |disk| changes::take_over(disk),
+        |disk| changes::take_over(disk, false),
         c"virtio_blk::take_over",
         kernel::static_lock_class!(),
     );

@@ -26,8 +26,9 @@ use kernel::{
 };
 
 impl<O: Operations> GenDisk<O> {
-    /// Begins to change limits, after all requests in flight have ended. Others wait until the update ends,
-    /// and must not be waited for. Who reads limits in sysfs waits, too, also while requests end.
+    /// Begins to change limits, after all requests in flight have ended. Others wait until the update, or
+    /// what [`LimitsUpdate::commit`] returns, is dropped, and must not be waited for until then. Who reads
+    /// limits in sysfs waits, too, also while requests end.
     ///
     /// Sleeps. There is one update at a time.
     pub fn start_limits_update(&self) -> LimitsUpdate<'_, O> {
@@ -49,8 +50,10 @@ impl<O: Operations> GenDisk<O> {
 }
 
 /// A change of limits, which are those in use at first. If this is dropped, they stay as they were.
+#[must_use = "the limits stay as they were unless this is committed"]
 pub struct LimitsUpdate<'a, O: Operations> {
     limits: QueueLimits,
+    // Released first, as C code does it.
     lock: LimitsLock<'a, O>,
     frozen: FreezeGuard<'a, O>,
 }
@@ -63,6 +66,7 @@ impl<'a, O: Operations> LimitsUpdate<'a, O> {
     ///
     /// `EINVAL` if the limits make no sense or [`Features::ZONED`] has changed; then nothing changes.
     pub fn commit(self) -> Result<FreezeGuard<'a, O>> {
+        // Dropped from the last to the first.
         let Self {
             frozen,
             lock,

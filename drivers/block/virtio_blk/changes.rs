@@ -73,10 +73,11 @@ fn may_log(disk: &GenDisk<Disks>) -> bool {
     disk.queue_data().log_limit.allows(c"virtio_blk")
 }
 
-/// Has the block layer go by what a device said last. Waits for requests.
-pub(crate) fn take_over(disk: &GenDisk<Disks>) {
+/// Has the block layer go by what a device said last; if this `is_last`, a flush that has failed is sent
+/// again. Waits for requests.
+pub(crate) fn take_over(disk: &GenDisk<Disks>, is_last: bool) {
     let shared = disk.queue_data();
-    if let Err(error) = shared.settings.take_over(disk) {
+    if let Err(error) = shared.settings.take_over(disk, is_last) {
         // That a device which has been given up does nothing is no news.
         let mut channels = shared.channels.iter();
         if channels.any(|channel| channel.access().is_some()) && may_log(disk) {

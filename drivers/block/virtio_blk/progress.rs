@@ -92,7 +92,7 @@ impl Progress {
     }
 
     /// Returns up to which change a flush is to be sent now, for [`flush_ended`](Self::flush_ended). One
-    /// that has failed is not sent again before the next change.
+    /// that has failed is not sent again before the next change, or [`retry_flush`](Self::retry_flush).
     ///
     /// While the device caches and the block layer sends no flushes, none is to be sent: it would miss
     /// what is written until they begin.

@@ -135,7 +135,8 @@ pub(crate) struct Settings {
     features: Negotiated<Feature>,
     /// What the disk was made with.
     first: Limits,
-    /// Held while the device is asked.
+    /// Held while the device is asked, and while the block layer changes over, in a frozen queue. Taken
+    /// last; whoever has it waits for no requests, and allocates nothing.
     #[pin]
     progress: Mutex<Progress>,
     /// Held while the block layer takes something over, so that one ends before the next. A reset of
@@ -215,10 +216,13 @@ impl Settings {
     /// # Errors
     ///
     /// `EINVAL` if the block layer does not take it; then it goes by what it did before. As [`ask`] if a
-    /// flush is needed and fails; then the block layer sends flushes, and this one is sent again when the
-    /// cache changes once more, or is asked for, or after [`retry_flush`](Self::retry_flush).
-    pub(crate) fn take_over(&self, disk: &GenDisk<Disks>) -> Result {
+    /// flush is needed and fails. Then the block layer sends flushes, if it takes the rest, and this one
+    /// is sent again when the cache changes once more, or is asked for, or if this `is_last`.
+    pub(crate) fn take_over(&self, disk: &GenDisk<Disks>, is_last: bool) -> Result {
         let _turn = self.taking_over.lock();
+        if is_last {
+            self.progress.lock().retry_flush();
+        }
         self.change_over(disk)
     }
 
@@ -260,11 +264,6 @@ impl Settings {
         let result = ask(disk, Kind::Flush, 0, None).and_then(|status| status.to_result());
         self.progress.lock().flush_ended(up_to, result.is_ok());
         result
-    }
-
-    /// Has a flush that has failed be sent again by [`take_over`](Self::take_over).
-    pub(crate) fn retry_flush(&self) {
-        self.progress.lock().retry_flush();
     }
 
     /// Looks whether a device that was reset, and is not used again yet, still takes what it took before
@@ -335,6 +334,10 @@ impl Settings {
         }
         let mut progress = self.progress.lock();
         let wanted = progress.sends_flushes() && progress.told().has_write_cache;
+        if !wanted {
+            // It may have cached until now without a word.
+            progress.note_change();
+        }
         let has_write_cache = Config::set_write_cache(dev, self.features, wanted)?;
         if has_write_cache && !progress.sends_flushes() {
             dev_err!(dev, "device does not write through any more\n");

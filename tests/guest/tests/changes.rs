@@ -216,6 +216,16 @@ mod beyond_c {
         assert_eq!(queue(&mut vm, "write_cache"), "write through");
         assert_eq!(vm.ok("cat /sys/block/vda/cache_type"), "write through");
         vm.roundtrip("vda");
+
+        // The driver may not have heard of it.
+        tell(&mut vm, "writeback", 1);
+        write(&mut vm);
+        assert_eq!(says(&mut vm, "volatile"), "16384");
+        tell(&mut vm, "needs_reset", 1);
+        wait_for_reset(&mut vm);
+        vm.wait_until(10, "grep -qx 0 /sys/kernel/debug/virtio_fake.0/volatile");
+        assert_eq!(says(&mut vm, "writeback"), "0");
+        assert_eq!(queue(&mut vm, "write_cache"), "write through");
         unload(&mut vm);
     }
 
@@ -242,9 +252,12 @@ mod beyond_c {
             let is_logged = format!("[ $(dmesg | grep -c 'are not used') = {count} ]");
             vm.wait_until(10, &is_logged);
         }
-        tell(&mut vm, "seg_max", 8);
-        tell(&mut vm, "changed", 1);
-        wait_for_segments(&mut vm, 8);
+        // The second has to wait until the driver is done with the first.
+        for count in [8, 16] {
+            tell(&mut vm, "seg_max", count.into());
+            tell(&mut vm, "changed", 1);
+            wait_for_segments(&mut vm, count);
+        }
         assert_eq!(lines(&mut vm, "are not used"), 2);
         assert_eq!(queue(&mut vm, "write_cache"), "write back");
         tell(&mut vm, "fail_flush", 0);
