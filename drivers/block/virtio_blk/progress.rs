@@ -66,6 +66,14 @@ impl Progress {
         self.changes = self.changes.wrapping_add(1);
     }
 
+    /// Notes that the device does not cache since its reset, but may have done so before without a word. One
+    /// flush that is due is enough for that, so that a device that fails because of it is not asked again.
+    pub fn note_end_of_cache(&mut self) {
+        if self.changes == self.flushed {
+            self.note_change();
+        }
+    }
+
     /// Returns what the block layer is to go by, if it does not yet: what the device said last, with
     /// flushes in any case if `with_flushes`, or if one is due.
     pub fn next(&self, with_flushes: bool) -> Option<Told> {

@@ -335,8 +335,7 @@ impl Settings {
         let mut progress = self.progress.lock();
         let wanted = progress.sends_flushes() && progress.told().has_write_cache;
         if !wanted {
-            // It may have cached until now without a word.
-            progress.note_change();
+            progress.note_end_of_cache();
         }
         let has_write_cache = Config::set_write_cache(dev, self.features, wanted)?;
         if has_write_cache && !progress.sends_flushes() {

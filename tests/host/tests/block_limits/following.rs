@@ -147,6 +147,19 @@ fn a_change_has_a_flush_that_failed_sent_again() {
 }
 
 #[test]
+fn a_device_that_fails_because_of_a_flush_is_not_flushed_again() {
+    let mut progress = Progress::new(told(4, false));
+    progress.note_end_of_cache();
+    let up_to = progress.flush_to_send().unwrap();
+    // The device is reset for it.
+    progress.note_end_of_cache();
+    progress.flush_ended(up_to, false);
+    assert_eq!(progress.flush_to_send(), None);
+    put_in_force(&mut progress, false);
+    assert!(progress.sends_flushes() && !progress.is_behind());
+}
+
+#[test]
 fn no_flush_comes_too_early() {
     let mut progress = Progress::new(told(4, false));
     progress.hear_write_cache(true);
