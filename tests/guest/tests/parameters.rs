@@ -40,56 +40,6 @@ fn parameters_are_in_sysfs() {
     assert_eq!(vm.ok("ls -1 /sys/block/vda/mq"), "0");
 }
 
-/// U39, H17: two disks with other queues, and with other limits of time and depth.
-#[test]
-fn disks_differ_in_their_settings() {
-    let disk = || Disk::blank(64).option("num-queues=4");
-    let mut vm = Guest::new()
-        .cpus(4)
-        .with_tools()
-        .disk(disk())
-        .disk(disk())
-        .unloaded()
-        .boot();
-    load(&mut vm, "");
-    vm.ok("cd /sys/module/virtio_blk/parameters
-           echo 2 > num_request_queues && echo 1 > poll_queues && echo 5000 > io_timeout
-           cd /sys/bus/virtio/drivers/virtio_blk && echo virtio1 > unbind && echo virtio1 > bind");
-    assert_eq!(vm.ok("ls /sys/block/vda/mq | wc -l"), "4");
-    assert_eq!(vm.ok("ls /sys/block/vdb/mq | wc -l"), "2");
-    assert_eq!(vm.ok("cat /sys/block/vda/queue/io_poll"), "0");
-    assert_eq!(vm.ok("cat /sys/block/vdb/queue/io_poll"), "1");
-    assert_eq!(vm.ok("cat /sys/block/vdb/queue/io_timeout"), "5000");
-
-    // U40: the depth changes while the disk is in use.
-    vm.spawn(
-        "fio",
-        "fio --name=depth --filename=/dev/vda --direct=1 --ioengine=io_uring --iodepth=64 \
-             --rw=randrw --bs=4k --size=32M --time_based --runtime=1000 --minimal",
-    );
-    vm.wait_until(
-        20,
-        "[ $(awk '{ print $1 + $2 }' /sys/block/vda/inflight) -gt 0 ]",
-    );
-    for depth in [4, 64, 8, 256] {
-        vm.ok(&format!(
-            "echo {depth} > /sys/block/vda/queue/nr_requests && usleep 200000"
-        ));
-    }
-    let done = "awk '{ print $1 + $5 }' /sys/block/vda/stat";
-    vm.ok(&format!(
-        "before=$({done}); sleep 1; [ $({done}) -gt $before ]"
-    ));
-    vm.ok("killall -INT fio");
-    let fio = vm.join("fio", 20);
-    assert!(!fio.text.contains("error"), "{}", fio.text);
-    vm.ok("echo 1000 > /sys/block/vda/queue/io_timeout");
-    assert_eq!(vm.ok("cat /sys/block/vdb/queue/io_timeout"), "5000");
-    for disk in ["vda", "vdb"] {
-        vm.roundtrip(disk);
-    }
-}
-
 /// Bad input: more than there is of anything, and what is no number.
 #[test]
 fn parameters_out_of_range_do_no_harm() {
@@ -156,4 +106,58 @@ fn polled_queues_need_no_interrupt() {
     assert_eq!(vm.ok(rings), "2");
     // Requests that nobody polls for go the usual way.
     vm.roundtrip("vda");
+}
+
+mod beyond_c {
+    use super::*;
+
+    /// U39, H17: two disks with other queues, and with other limits of time and depth.
+    #[test]
+    fn disks_differ_in_their_settings() {
+        let disk = || Disk::blank(64).option("num-queues=4");
+        let mut vm = Guest::new()
+            .cpus(4)
+            .with_tools()
+            .disk(disk())
+            .disk(disk())
+            .unloaded()
+            .boot();
+        load(&mut vm, "");
+        vm.ok("cd /sys/module/virtio_blk/parameters
+               echo 2 > num_request_queues && echo 1 > poll_queues && echo 5000 > io_timeout
+               cd /sys/bus/virtio/drivers/virtio_blk && echo virtio1 > unbind && echo virtio1 > bind");
+        assert_eq!(vm.ok("ls /sys/block/vda/mq | wc -l"), "4");
+        assert_eq!(vm.ok("ls /sys/block/vdb/mq | wc -l"), "2");
+        assert_eq!(vm.ok("cat /sys/block/vda/queue/io_poll"), "0");
+        assert_eq!(vm.ok("cat /sys/block/vdb/queue/io_poll"), "1");
+        assert_eq!(vm.ok("cat /sys/block/vdb/queue/io_timeout"), "5000");
+
+        // U40: the depth changes while the disk is in use.
+        vm.spawn(
+            "fio",
+            "fio --name=depth --filename=/dev/vda --direct=1 --ioengine=io_uring --iodepth=64 \
+                 --rw=randrw --bs=4k --size=32M --time_based --runtime=1000 --minimal",
+        );
+        vm.wait_until(
+            20,
+            "[ $(awk '{ print $1 + $2 }' /sys/block/vda/inflight) -gt 0 ]",
+        );
+        for depth in [4, 64, 8, 256] {
+            vm.ok(&format!(
+                "echo {depth} > /sys/block/vda/queue/nr_requests && usleep 200000"
+            ));
+        }
+        let done = "awk '{ print $1 + $5 }' /sys/block/vda/stat";
+        vm.ok(&format!(
+            "before=$({done}); sleep 1; [ $({done}) -gt $before ]"
+        ));
+        vm.ok("killall -INT fio");
+        let fio = vm.join("fio", 20);
+        assert!(!fio.text.contains("error"), "{}", fio.text);
+        vm.ok("echo 1000 > /sys/block/vda/queue/io_timeout");
+        assert_eq!(vm.ok("cat /sys/block/vdb/queue/io_timeout"), "5000");
+        for disk in ["vda", "vdb"] {
+            vm.roundtrip(disk);
+        }
+    }
 }
